@@ -1,0 +1,42 @@
+"""Build with colcon (ament_python) or with pip; the version stands in package.xml only."""
+
+from glob import glob
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import find_packages, setup
+
+NAME = "mail_localization"
+MANIFEST = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
+
+# Libraries that apt does not have; errors.MissingDependencyError names the extra.
+BAGS = ["rosbags>=0.11.9,<0.12"]
+MODELS = ["torch>=2.6", "safetensors>=0.5"]
+
+setup(
+    name=NAME,
+    version=MANIFEST.findtext("version"),
+    description=MANIFEST.findtext("description"),
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=MANIFEST.findtext("maintainer"),
+    author_email=MANIFEST.find("maintainer").get("email"),
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/config", sorted(glob("config/*.yaml"))),
+    ],
+    install_requires=["matplotlib", "numpy>=1.26", "PyYAML", "scipy", "tqdm"],
+    extras_require={"bags": BAGS, "models": MODELS, "all": BAGS + MODELS, "test": ["pytest<8.4"]},
+    entry_points={
+        "console_scripts": [
+            f"mail_localization = {NAME}.cli:main",
+            f"localizer_node = {NAME}.ros.localizer_node:main",
+        ],
+    },
+    zip_safe=False,
+)
