@@ -1,0 +1,278 @@
+"""Recordings: rosbag2 in and out, without a ROS installation (library: rosbags).
+
+MCAP is written; MCAP and sqlite3, compressed or not, split or single file, are read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mail_localization.config import Settings, setting
+from mail_localization.data import messages
+from mail_localization.data.reference import Reference
+from mail_localization.errors import MissingDependencyError, RecordingError
+from mail_localization.types import ReferencePose, Sample
+
+if TYPE_CHECKING:
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
+    from rosbags.typesys.store import Typestore
+
+_INFO_KEY = "mail_localization"
+
+
+class Topics(Settings):
+    """Where a recording keeps what; every name can be remapped."""
+
+    imu: str = setting("/imu/data", "topic of sensor_msgs/Imu")
+    mag: str = setting("/imu/mag", "topic of sensor_msgs/MagneticField, tesla")
+    wifi: str = setting("/wifi/scan", "topic of Wi-Fi scans, std_msgs/String JSON")
+    odom: str = setting("/odom", "topic of nav_msgs/Odometry")
+    reference: str = setting("/reference", "topic of surveyed positions in `map`, geometry_msgs/PoseStamped")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordingInfo:
+    """What is known of a recording beside its messages; kept in the bag's metadata."""
+
+    device: str = ""
+    floor: str = ""
+    site: str = ""
+    source: str = ""
+    """Dataset or program the recording comes from."""
+    origin_lat_lon: tuple[float, float] | None = None
+    """Latitude and longitude of the origin of `map` (x east, y north), deg."""
+    extra: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the JSON kept in the bag's custom data."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> RecordingInfo:
+        """Read what `to_json` wrote; fields of a newer version are left out."""
+        values = json.loads(text)
+        known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
+        if known.get("origin_lat_lon") is not None:
+            known["origin_lat_lon"] = tuple(known["origin_lat_lon"])
+        return cls(**known)
+
+
+def write_recording(
+    path: Path, samples: Iterable[Sample | ReferencePose], info: RecordingInfo, topics: Topics = Topics()
+) -> int:
+    """Write a rosbag2 (MCAP) folder whole or not at all, sorted by stamp; return the number of messages."""
+    _require_rosbags()
+    from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+
+    if path.exists():
+        raise RecordingError(f"{path}: exists already; remove it or choose another output folder")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    store = messages.default_typestore()
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with Writer(partial, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            writer.set_custom_data(_INFO_KEY, info.to_json())
+            count = _write_samples(writer, sorted(samples, key=lambda sample: sample.t_ns), store, topics)
+        # The storage file is named after the folder it was opened in: give both the final name.
+        _rename_storage(partial, path.name)
+        partial.replace(path)
+    except (OSError, WriterError) as err:
+        raise RecordingError(f"{path}: cannot be written: {err}") from err
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return count
+
+
+def _write_samples(writer: Any, samples: list[Sample | ReferencePose], store: Typestore, topics: Topics) -> int:
+    connections: dict[type, Any] = {}
+    for sample in samples:
+        kind = type(sample)
+        if kind not in connections:
+            stream = messages.STREAM_OF[kind]
+            name, msgtype = getattr(topics, stream), messages.WRITTEN_TYPE[stream]
+            connections[kind] = writer.add_connection(name, msgtype, typestore=store)
+        connection = connections[kind]
+        message = messages.to_message(sample, store)
+        writer.write(connection, sample.t_ns, store.serialize_cdr(message, connection.msgtype))
+    return len(samples)
+
+
+def _rename_storage(folder: Path, name: str) -> None:
+    """Rename the single storage file of a fresh bag, in the folder and in its metadata.yaml."""
+    storage = next(folder.glob("*.mcap"))
+    final = f"{name}.mcap"
+    metadata = folder / "metadata.yaml"
+    text = metadata.read_text(encoding="utf-8")
+    metadata.write_text(text.replace(storage.name, final), encoding="utf-8")
+    storage.rename(folder / final)
+
+
+class Recording:
+    """One bag, read as samples and reference positions.
+
+    A message that cannot be read is counted in `problems` and left out; so is the rest of a truncated file.
+
+    Raises:
+        RecordingError: the path is no bag, is damaged, or holds none of the topics.
+    """
+
+    def __init__(self, path: Path, topics: Topics = Topics()) -> None:
+        self.path = Path(path)
+        self.topics = topics
+        self.problems: Counter[str] = Counter()
+        _require_rosbags()
+        with self._reader() as reader:
+            self._streams = self._find_streams(reader)
+            self.counts = {c.topic: c.msgcount for c in reader.connections}
+            empty = reader.message_count == 0
+            self.start_ns = 0 if empty else reader.start_time
+            self.duration = 0.0 if empty else reader.duration * 1e-9
+            self.info = _read_info(reader)
+
+    @property
+    def name(self) -> str:
+        """Folder or file name without its ending."""
+        return self.path.stem if self.path.is_file() else self.path.resolve().name
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the sensor samples in the order they were logged."""
+        for sample in self._read({"imu", "mag", "wifi", "odom"}):
+            if not isinstance(sample, ReferencePose):
+                yield sample
+
+    def reference(self) -> Reference:
+        """Return the reference positions; RecordingError where there are fewer than two."""
+        if "reference" not in self._streams.values():
+            raise RecordingError(
+                f"{self.path}: no topic {self.topics.reference!r} with reference positions; "
+                "label the recording with `mail_localization survey` or remap the topic"
+            )
+        poses = (s for s in self._read({"reference"}) if isinstance(s, ReferencePose))
+        return Reference.from_poses(poses, self.path)
+
+    def _read(self, streams: set[str]) -> Iterator[Sample | ReferencePose]:
+        self.problems.clear()
+        with self._reader() as reader:
+            connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]
+            if not connections:
+                return
+            raw = reader.messages(connections)
+            while (item := self._next(raw)) is not None:
+                connection, logged_ns, data = item
+                sample = self._decode(reader, connection, logged_ns, data)
+                if sample is not None:
+                    yield sample
+
+    def _next(self, raw: Iterator[tuple[Connection, int, bytes]]) -> tuple[Connection, int, bytes] | None:
+        try:
+            return next(raw, None)
+        except Exception:
+            # A damaged file fails anywhere inside the storage library; what came before it stands.
+            self.problems["storage ends early or is damaged"] += 1
+            return None
+
+    def _decode(
+        self, reader: AnyReader, connection: Connection, logged_ns: int, data: bytes
+    ) -> Sample | ReferencePose | None:
+        stream = self._streams[connection.topic]
+        try:
+            message = reader.deserialize(data, connection.msgtype)
+            sample = messages.from_message(message, stream, logged_ns)
+        except Exception:
+            # Bytes from a stranger: the decoder may fail in any way, and one bad message must not end the bag.
+            self.problems[f"{connection.topic}: message cannot be read"] += 1
+            return None
+        if messages.stamp_ns(message) == 0:
+            self.problems[f"{connection.topic}: no stamp, logged time used"] += 1
+        return sample
+
+    def _find_streams(self, reader: AnyReader) -> dict[str, str]:
+        """Return topic -> stream for the topics that are there and of a known type."""
+        wanted = {name: stream for stream, name in self.topics.to_mapping().items()}
+        found: dict[str, str] = {}
+        for connection in reader.connections:
+            stream = wanted.get(connection.topic)
+            if stream is None:
+                continue
+            if connection.msgtype not in messages.READ_TYPES[stream]:
+                raise RecordingError(
+                    f"{self.path}: topic {connection.topic!r} is {connection.msgtype}, expected "
+                    f"{' or '.join(messages.READ_TYPES[stream])}; remap the topic"
+                )
+            found[connection.topic] = stream
+        if not found:
+            present = ", ".join(sorted({c.topic for c in reader.connections})) or "none"
+            raise RecordingError(
+                f"{self.path}: none of the topics {', '.join(sorted(wanted))}; it has {present}; remap with --topic"
+            )
+        return found
+
+    def _reader(self) -> AbstractContextManager[AnyReader]:
+        from rosbags.highlevel import AnyReader
+
+        try:
+            reader = AnyReader([self.path], default_typestore=messages.default_typestore())
+            reader.open()
+        except FileNotFoundError as err:
+            raise RecordingError(f"{self.path}: no such bag") from err
+        except Exception as err:
+            # Damaged storage fails anywhere in the library, not only with its own errors.
+            raise RecordingError(f"{self.path}: not a readable bag: {err}") from err
+        return _closing(reader)
+
+
+class _closing(AbstractContextManager["AnyReader"]):
+    """Close an open reader on exit."""
+
+    def __init__(self, reader: AnyReader) -> None:
+        self._reader = reader
+
+    def __enter__(self) -> AnyReader:
+        return self._reader
+
+    def __exit__(self, *exc: object) -> None:
+        self._reader.close()
+
+
+def find_recordings(paths: Iterable[Path]) -> list[Path]:
+    """Return every bag at or under the paths, sorted: rosbag2 folders, and .mcap or .db3 files outside them."""
+    found: set[Path] = set()
+    for path in map(Path, paths):
+        if not path.exists():
+            raise RecordingError(f"{path}: no such file or folder")
+        if path.is_file():
+            found.add(path)
+            continue
+        folders = {file.parent for file in path.rglob("metadata.yaml")}
+        files = (file for ending in ("*.mcap", "*.db3") for file in path.rglob(ending))
+        found |= folders | {file for file in files if file.parent not in folders}
+    visible = {path for path in found if not path.name.startswith(".")}
+    if not visible:
+        raise RecordingError(f"{', '.join(map(str, paths))}: no rosbag2 folder, .mcap or .db3 file there")
+    return sorted(visible)
+
+
+def _read_info(reader: AnyReader) -> RecordingInfo:
+    storage: Any = reader.readers[0]
+    custom = storage.storage.metadata.custom or {}
+    try:
+        return RecordingInfo.from_json(custom[_INFO_KEY])
+    except (KeyError, ValueError, TypeError):
+        return RecordingInfo()
+
+
+def _require_rosbags() -> None:
+    try:
+        import rosbags.highlevel  # noqa: F401
+    except ImportError as err:
+        raise MissingDependencyError("rosbags", "bags", "reading and writing recordings") from err

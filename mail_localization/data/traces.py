@@ -1,0 +1,87 @@
+"""Recordings as labelled traces: rows of the uniform clock with the reference position of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mail_localization.data.recording import Recording, RecordingInfo, Topics
+from mail_localization.errors import RecordingError
+from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
+from mail_localization.preprocess.sensors import SensorRows
+from mail_localization.preprocess.windows import Segment, WindowSettings, segments
+from mail_localization.types import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One surveyed recording on the uniform clock."""
+
+    name: str
+    path: Path
+    info: RecordingInfo
+    segments: list[Segment]
+    positions: list[FloatArray]
+    """For each segment (n, 2): the reference at each row's stamp, m; NaN outside the references."""
+    content_hash: str
+    """Hash of all rows and positions."""
+    problems: Counter[str]
+    """What was refused on the way, by reason."""
+
+    def windows(self, features: MagneticFeatures, length: int, hop: int) -> tuple[FloatArray, FloatArray]:
+        """Return raw windows (n, length + margin, C) and the positions (n, 2) of their last rows.
+
+        They are the windows a Localizer makes of the recording; those without a reference are left out.
+        """
+        need = length + features.margin
+        raw: list[FloatArray] = [np.empty((0, need, features.width))]
+        labels: list[FloatArray] = [np.empty((0, 2))]
+        for segment, positions in zip(self.segments, self.positions, strict=True):
+            stops = segment.window_ends(need, hop)
+            stops = stops[np.isfinite(positions[stops - 1]).all(axis=1)]
+            if len(stops):
+                views = np.lib.stride_tricks.sliding_window_view(segment.rows, need, axis=0)
+                raw.append(views[stops - need].transpose(0, 2, 1))
+                labels.append(positions[stops - 1])
+        return np.concatenate(raw), np.concatenate(labels)
+
+    def provenance(self, role: str) -> dict[str, Any]:
+        """Return what a model card says of the recording."""
+        return {"name": self.name, "role": role, "device": self.info.device, "hash": self.content_hash}
+
+
+def load_trace(path: Path, topics: Topics, window: WindowSettings, magnetic: MagneticSettings) -> Trace:
+    """Read a recording and label its rows.
+
+    Raises:
+        RecordingError: no bag, or no reference positions.
+    """
+    recording = Recording(path, topics)
+    reference = recording.reference()
+    sensors = SensorRows(window, magnetic)
+    runs = segments(sensors.all(recording.samples()))
+    positions = [reference.at(run.t_ns) for run in runs]
+    digest = hashlib.sha256()
+    for run, labels in zip(runs, positions, strict=True):
+        digest.update(run.rows.tobytes())
+        digest.update(labels.tobytes())
+    problems = recording.problems + sensors.counters
+    name, hexdigest = recording.name, digest.hexdigest()
+    return Trace(name, path, recording.info, runs, positions, f"sha256:{hexdigest}", problems)
+
+
+def load_traces(paths: list[Path], topics: Topics, window: WindowSettings, magnetic: MagneticSettings) -> list[Trace]:
+    """Read several recordings of one site; those of another origin than the first are refused."""
+    traces = [load_trace(path, topics, window, magnetic) for path in paths]
+    for trace in traces[1:]:
+        if trace.info.origin_lat_lon != traces[0].info.origin_lat_lon:
+            raise RecordingError(
+                f"{trace.path}: its map has the origin {trace.info.origin_lat_lon}, that of {traces[0].path} is "
+                f"{traces[0].info.origin_lat_lon}; import both with one --origin"
+            )
+    return traces

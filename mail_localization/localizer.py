@@ -1,0 +1,183 @@
+"""The one object that node, evaluator and tests drive: samples in, pose estimates out."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mail_localization.config import Settings, group
+from mail_localization.models.artifact import ModelCard, Tensors, load_model, require_method
+from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
+from mail_localization.preprocess.sensors import SensorRows
+from mail_localization.preprocess.windows import SlidingWindow, Window, WindowSettings
+from mail_localization.types import (
+    FloatArray,
+    ImuSample,
+    MagneticSample,
+    OdometrySample,
+    PoseEstimate,
+    Sample,
+    WifiScan,
+)
+
+Features = npt.NDArray[np.float32]
+
+
+class Localizer(Protocol):
+    """Estimate the position from time-stamped samples.
+
+    No sample makes an `add_*` raise: what is late, repeated, torn or not finite is counted and left out, and a
+    clock set back starts the estimate anew.
+    """
+
+    method: str
+    inputs: frozenset[str]
+    """The streams that are used, of `mag`, `imu`, `wifi`, `odom`."""
+    counters: Counter[str]
+    """What was refused, by `STREAM.REASON`."""
+
+    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
+        """Feed one magnetometer reading; return the estimate it makes possible, if any."""
+
+    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
+        """Feed one IMU reading; return the estimate it makes possible, if any."""
+
+    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
+        """Feed one Wi-Fi scan; return the estimate it makes possible, if any."""
+
+    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
+        """Feed one odometry pose; return the estimate it makes possible, if any."""
+
+    def add(self, sample: Sample) -> PoseEstimate | None:
+        """Feed one sample of any kind."""
+
+    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
+        """Yield the estimates that `add` gives sample by sample; offline, a method may compute them in batches."""
+
+    def reset(self) -> None:
+        """Forget all samples, as after a jump in time or a new start; the counters stay."""
+
+
+class Predictor(Protocol):
+    """Positions for feature windows."""
+
+    def predict(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Return positions (B, 2) in `map`, m, and covariances (B, 2, 2), m^2, for features (B, N, C)."""
+
+
+class WindowedConfig(Settings):
+    """The part of a windowed method's configuration that makes its windows."""
+
+    window: WindowSettings = group(WindowSettings)
+    magnetic: MagneticSettings = group(MagneticSettings)
+
+
+class WindowedLocalizer:
+    """A Localizer that predicts the position at the end of each sliding window."""
+
+    batch = 64
+    """Windows per prediction offline."""
+
+    def __init__(self, method: str, config: WindowedConfig, predictor: Predictor) -> None:
+        self.method = method
+        self.config = config
+        self._predictor = predictor
+        self._sensors = SensorRows(config.window, config.magnetic)
+        self._features = MagneticFeatures(config.magnetic, config.window.rate_hz)
+        length = config.window.length + self._features.margin
+        self._window = SlidingWindow(length, config.window.hop, self._sensors.width)
+        self.inputs = self._sensors.inputs
+        self.counters = self._sensors.counters
+
+    def add(self, sample: Sample) -> PoseEstimate | None:
+        """Feed one sample of any kind."""
+        window = self._window_of(sample)
+        return None if window is None else self._estimates([window])[0]
+
+    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
+        """Feed one magnetometer reading; return the estimate it makes possible, if any."""
+        return self.add(sample)
+
+    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
+        """Feed one IMU reading; return the estimate it makes possible, if any."""
+        return self.add(sample)
+
+    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
+        """Feed one Wi-Fi scan, which this method does not use."""
+        return None
+
+    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
+        """Feed one odometry pose, which this method does not use."""
+        return None
+
+    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
+        """Yield the estimates of `add`, computed in batches (equal up to float32 rounding of the network)."""
+        windows = (window for sample in samples if (window := self._window_of(sample)) is not None)
+        while batch := list(itertools.islice(windows, self.batch)):
+            yield from self._estimates(batch)
+
+    def reset(self) -> None:
+        """Forget all samples; the counters stay."""
+        self._sensors.reset()
+        self._window.reset()
+
+    def _window_of(self, sample: Sample) -> Window | None:
+        """Return the newest window that the sample completes."""
+        newest = None
+        for row in self._sensors.add(sample):
+            newest = self._window.push(row) or newest
+        return newest
+
+    def _estimates(self, windows: list[Window]) -> list[PoseEstimate]:
+        features = self._features(np.stack([window.rows for window in windows]))
+        positions, covariances = self._predictor.predict(features)
+        return [PoseEstimate(w.t_ns, xy, cov) for w, xy, cov in zip(windows, positions, covariances, strict=True)]
+
+
+Loader = Callable[[ModelCard, Tensors, int], Localizer]
+
+
+def _windowed(module: str) -> Loader:
+    """Return a loader for a method whose module offers `load_predictor(card, tensors)`."""
+
+    def load(card: ModelCard, tensors: Tensors, hop: int) -> Localizer:
+        # A method is imported when a model asks for it: not every model needs torch.
+        predictor: Predictor = importlib.import_module(module).load_predictor(card, tensors)
+        return WindowedLocalizer(card.method, _windowed_config(card.settings, hop), predictor)
+
+    return load
+
+
+def _windowed_config(settings: dict[str, Any], hop: int) -> WindowedConfig:
+    window = dict(settings.get("window", {}))
+    if hop:
+        window["hop"] = hop
+    return WindowedConfig.from_mapping({"window": window, "magnetic": settings.get("magnetic", {})}, "model.json")
+
+
+LOADERS: dict[str, Loader] = {
+    "mail": _windowed("mail_localization.models.mail"),
+    "magnetic_nn": _windowed("mail_localization.matching.magnetic_nn"),
+}
+
+
+def load_localizer(folder: Path, hop: int = 0) -> Localizer:
+    """Load the method in a model folder.
+
+    Args:
+        folder: a model folder, as `train --out` makes it.
+        hop: samples between estimates of a windowed method; 0 takes the model's own.
+
+    Raises:
+        ModelError: the folder is missing, damaged, newer, or of an unknown method.
+    """
+    card, tensors = load_model(folder)
+    require_method(card.method, LOADERS)
+    return LOADERS[card.method](card, tensors, hop)

@@ -1,0 +1,38 @@
+"""The methods that `train` can make, by name; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mail_localization.config import Settings
+
+if TYPE_CHECKING:
+    from mail_localization.training.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: its configuration and how it is made from recordings."""
+
+    help: str
+    module: str
+    """Module that offers the class CONFIG and `train(config, recordings, out, options)`."""
+
+    @property
+    def config(self) -> type[Settings]:
+        """The method's Settings class."""
+        kind: type[Settings] = importlib.import_module(self.module).CONFIG
+        return kind
+
+    def train(self, config: Settings, recordings: list[Path], out: Path, options: TrainOptions) -> None:
+        """Train on recordings and write the model folder `out`."""
+        importlib.import_module(self.module).train(config, recordings, out, options)
+
+
+METHODS: dict[str, Method] = {
+    "mail": Method("multi-scale attention-guided GRU network (Niu et al. 2020)", "mail_localization.training.mail"),
+    "magnetic_nn": Method("nearest magnetic sequence of the survey", "mail_localization.training.magnetic_nn"),
+}
