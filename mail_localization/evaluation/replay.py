@@ -1,0 +1,198 @@
+"""Replay of recordings through a Localizer, offline or through the live node.
+
+Either way the estimates carry the recording's stamps, so everything after this module is the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mail_localization.data.recording import Recording, RecordingInfo, Topics
+from mail_localization.data.reference import Reference
+from mail_localization.errors import EvaluationError, MailLocalizationError, MissingDependencyError
+from mail_localization.evaluation.association import Association, Estimates, associate
+from mail_localization.localizer import Localizer, load_localizer
+from mail_localization.types import PoseEstimate, Sample
+
+LATENCY_ESTIMATES = 200
+"""Estimates whose latency is measured; enough for a 99th percentile."""
+LATENCY_WALL = 20.0
+"""Longest time spent on measuring latency, s."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model to replay on one recording."""
+
+    model: str
+    """Unique name of the model."""
+    folder: Path
+    recording: str
+    """Unique name of the recording."""
+    path: Path
+    topics: Topics = Topics()
+    hop: int = 0
+    """Samples between two estimates; 0 takes the model's own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What one model said on one recording."""
+
+    task: Task
+    info: RecordingInfo
+    duration: float
+    """Length of the recording, s."""
+    wall: float
+    """Time the replay took, s."""
+    estimates: Estimates
+    association: Association
+    latency_ms: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures must know."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recording that could not be replayed, and why."""
+
+    task: Task
+    reason: str
+
+
+def replay_offline(tasks: list[Task], jobs: int = 1) -> Iterator[Replay | Skipped]:
+    """Replay all tasks, yielding each as it is done; more than one job means worker processes."""
+    if jobs <= 1 or len(tasks) <= 1:
+        yield from map(_replay_or_skip, tasks)
+        return
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    # A forked child of a process that holds torch's or ROS's threads can hang: start workers afresh.
+    workers = ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _use_one_thread)
+    try:
+        for done in as_completed([workers.submit(_replay_or_skip, task) for task in tasks]):
+            yield done.result()
+    except BrokenProcessPool as err:
+        raise EvaluationError("a worker process died, out of memory perhaps; try --jobs 1") from err
+    finally:
+        workers.shutdown(cancel_futures=True)
+
+
+def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
+    """Play every recording over DDS to the real node, one after the other, and collect its poses.
+
+    Raises:
+        MissingDependencyError: rclpy is not installed.
+    """
+    try:
+        from mail_localization.ros import live
+    except ImportError as err:
+        raise MissingDependencyError("ROS 2 (rclpy)", "ros", "evaluate --live") from err
+    for task in tasks:
+        try:
+            recording = Recording(task.path, task.topics)
+            reference = recording.reference()
+            started = time.perf_counter()
+            result = live.replay_live(task.folder, task.path, task.topics, rate, task.hop)
+            wall = time.perf_counter() - started
+            replay = _replay(task, recording, reference, result.estimates, wall)
+            notes = replay.notes if result.estimates else (*replay.notes, "the live node gave no estimate")
+            yield dataclasses.replace(replay, latency_ms=tuple(result.latency_ms), notes=notes)
+        except MailLocalizationError as err:
+            yield Skipped(task, str(err))
+
+
+def measure_latency(task: Task) -> list[float]:
+    """Return how long each `add` took that gave an estimate, ms, in the first part of a recording."""
+    localizer = load_localizer(task.folder, task.hop)
+    latency_ms: list[float] = []
+    deadline = time.monotonic() + LATENCY_WALL
+    for sample in Recording(task.path, task.topics).samples():
+        started = time.perf_counter()
+        estimate = localizer.add(sample)
+        if estimate is not None:
+            latency_ms.append((time.perf_counter() - started) * 1e3)
+        if len(latency_ms) > LATENCY_ESTIMATES or time.monotonic() > deadline:
+            break
+    # The first call loads and warms the inference engine, which the node does before it subscribes.
+    return latency_ms[1:]
+
+
+def drive(localizer: Localizer, samples: Iterable[Sample]) -> list[PoseEstimate]:
+    """Return a Localizer's estimates on one recording, from a fresh state."""
+    localizer.reset()
+    return list(localizer.localize(samples))
+
+
+def unique_names(paths: Iterable[Path]) -> list[str]:
+    """Name each path by its folder or file; where two agree, put the parents' names or a number to it."""
+    resolved = [path.resolve() for path in paths]
+    names = [path.name if path.is_dir() else path.stem for path in resolved]
+    if len(set(names)) < len(names):
+        twice = {name for name in names if names.count(name) > 1}
+        pairs = zip(resolved, names, strict=True)
+        names = [f"{path.parent.name}_{name}" if name in twice else name for path, name in pairs]
+    taken: set[str] = set()
+    for index, name in enumerate(names):
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        names[index] = name if name not in taken else next(n for n in numbered if n not in taken)
+        taken.add(names[index])
+    return names
+
+
+def _replay_or_skip(task: Task) -> Replay | Skipped:
+    try:
+        recording = Recording(task.path, task.topics)
+        # Read first: without a reference there is nothing to compare with, and the replay would be in vain.
+        reference = recording.reference()
+        localizer = _cached_localizer(task.folder, task.hop)
+        refused = localizer.counters.copy()
+        started = time.perf_counter()
+        poses = drive(localizer, recording.samples())
+        wall = time.perf_counter() - started
+        replay = _replay(task, recording, reference, poses, wall)
+        refused = localizer.counters - refused
+        notes = [f"{count} samples refused ({reason})" for reason, count in sorted(refused.items())]
+        if not poses:
+            notes.insert(0, _why_nothing(recording, localizer.inputs))
+        return dataclasses.replace(replay, notes=(*replay.notes, *notes))
+    except MailLocalizationError as err:
+        return Skipped(task, str(err))
+
+
+def _replay(task: Task, recording: Recording, reference: Reference, poses: list[PoseEstimate], wall: float) -> Replay:
+    estimates = Estimates.from_poses(poses)
+    notes = [f"{count} x {what}" for what, count in sorted(recording.problems.items())]
+    if len(estimates) < len(poses):
+        notes.append(f"{len(poses) - len(estimates)} estimates were not finite and are left out")
+    association = associate(reference, estimates)
+    return Replay(task, recording.info, recording.duration, wall, estimates, association, notes=tuple(notes))
+
+
+def _why_nothing(recording: Recording, inputs: frozenset[str]) -> str:
+    """Say in words why a recording gave no estimate."""
+    missing = [name for name in sorted(inputs) if not recording.counts.get(getattr(recording.topics, name))]
+    if missing:
+        topics = ", ".join(getattr(recording.topics, name) for name in missing)
+        return f"no estimate: the model needs {topics}, which the recording lacks"
+    length = f"{recording.duration:.1f} s"
+    return f"no estimate: the recording ({length}) is shorter than the model's window, or its sensors have gaps"
+
+
+@lru_cache(maxsize=4)
+def _cached_localizer(folder: Path, hop: int) -> Localizer:
+    return load_localizer(folder, hop)
+
+
+def _use_one_thread() -> None:
+    """Keep a worker's linear algebra to one thread: the workers themselves fill the cores."""
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")

@@ -1,0 +1,212 @@
+"""The report: one HTML file with its pictures inside, which opens anywhere and needs no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from html import escape
+
+from mail_localization.evaluation import words
+from mail_localization.evaluation.replay import Replay
+from mail_localization.evaluation.results import Evaluation, ModelResult, pooled_accuracy
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """PNG pictures of a report; a recording that is not in the dicts is reported in figures only."""
+
+    cdf: bytes
+    colours: dict[str, str]
+    """Model -> colour of its lines."""
+    error: dict[str, bytes] = field(default_factory=dict)
+    """Recording -> error over time."""
+    trajectory: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """(recording, model) -> trajectory."""
+
+
+STYLE = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.2rem 4rem; background: #fff; color: #1c2430;
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; }
+h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; overflow-wrap: anywhere; }
+p { margin: .5rem 0; max-width: 46rem; }
+.muted, .meaning, figcaption { color: #5c6672; }
+.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.card { border: 1px solid #e3e6ea; border-top: 4px solid; border-radius: 6px; padding: 1rem 1.2rem; }
+.card h3 { margin: 0; }
+.big { font-size: 2.3rem; font-weight: 650; line-height: 1.1; margin: .5rem 0 0; letter-spacing: -.02em; }
+.warning { border-left: 4px solid #c8442f; background: #fdf3f1; padding: .5rem .9rem; margin: .8rem 0;
+  overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .32rem .9rem .32rem 0; border-bottom: 1px solid #eef0f2; text-align: right;
+  white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+th { font-weight: 600; vertical-align: bottom; }
+td .meaning { display: block; font-size: .85rem; line-height: 1.25; max-width: 20rem; }
+figure { margin: .6rem 0; }
+figure img { display: block; width: 100%; max-width: 42rem; height: auto; }
+.pair { display: grid; gap: 0 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+  align-items: start; }
+.wide { grid-column: 1 / -1; }
+details { margin: .6rem 0; }
+summary { cursor: pointer; }
+pre { background: #f6f7f9; padding: .8rem 1rem; overflow-x: auto; font-size: .83rem; border-radius: 6px; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; font-size: .93rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
+"""
+
+
+def report_html(evaluation: Evaluation, pictures: Pictures) -> str:
+    """Return the whole page."""
+    sections = (
+        _opening(evaluation),
+        _warnings(evaluation),
+        _cards(evaluation, pictures.colours),
+        "<h2>How often is the error how large?</h2>",
+        _picture(pictures.cdf, "Share of errors up to each distance; the further up and left, the better."),
+        "<h2>All figures</h2>",
+        _figures_table(evaluation),
+        f"<p class=muted>{escape(words.PROTOCOL)}</p>",
+        "<h2>Recording by recording</h2>",
+        _recordings_table(evaluation),
+        *(_recording_section(evaluation, name, pictures) for name in pictures.error),
+        "<h2>How this was made</h2>",
+        _provenance(evaluation),
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Localization report</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(section for section in sections if section)
+        + "\n</body></html>\n"
+    )
+
+
+def _opening(evaluation: Evaluation) -> str:
+    replays = evaluation.models[0].replays
+    minutes = sum(replay.duration for replay in replays) / 60
+    way = "replayed offline"
+    if evaluation.live_rate is not None:
+        way = f"played to the live ROS 2 node at {evaluation.live_rate:g} x real time"
+    recordings = "1 recording" if len(replays) == 1 else f"{len(replays)} recordings"
+    return f"<h1>Localization report</h1>\n<p class=muted>{recordings}, {minutes:.1f} min in all, {way}.</p>"
+
+
+def _warnings(evaluation: Evaluation) -> str:
+    texts = [
+        f"{escape(model.name)} was trained on recordings of the same name ({escape(_some(model.seen))}): "
+        "if they are the same, its figures flatter it."
+        for model in evaluation.models
+        if model.seen
+    ]
+    skipped = {skipped.task.recording: skipped.reason for skipped in evaluation.skipped}
+    texts += [f"Left out: {escape(name)}. {escape(reason)}" for name, reason in sorted(skipped.items())]
+    return "\n".join(f'<div class="warning">{text}</div>' for text in texts)
+
+
+def _cards(evaluation: Evaluation, colours: dict[str, str]) -> str:
+    cards = (_card(model, colours[model.name]) for model in evaluation.models)
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _card(model: ModelResult, colour: str) -> str:
+    result = model.accuracy
+    sentences = (words.headline(result), words.gross_errors(result), words.calibration(result))
+    return (
+        f'<div class="card" style="border-top-color:{colour}"><h3>{escape(model.name)}</h3>'
+        f"<div class=muted>method {escape(model.method)}</div>"
+        f'<div class="big">{words.metres(result.ape_m["median"])}</div><div class=muted>median error</div>'
+        + "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences if sentence)
+        + "</div>"
+    )
+
+
+def _figures_table(evaluation: Evaluation) -> str:
+    rows = [
+        _row(row.name, row.meaning, (row.text(model) for model in evaluation.models))
+        for row in words.figure_rows(evaluation)
+    ]
+    return _table(["", *(model.name for model in evaluation.models)], rows)
+
+
+def _recordings_table(evaluation: Evaluation) -> str:
+    header = ("recording", "model", "mean", "median", "p90", "largest", "available", "positions")
+    rows = []
+    for name, replays in _by_recording(evaluation).items():
+        notes = {note: None for replay in replays for note in replay.notes}
+        first, *others = replays
+        rows.append(_row(name, "; ".join(notes), _recording_figures(first)))
+        rows += [_row("", "", _recording_figures(replay)) for replay in others]
+    return _table(header, rows)
+
+
+def _recording_figures(replay: Replay) -> list[str]:
+    result = pooled_accuracy([replay])
+    distances = [words.metres(result.ape_m[name]) for name in ("mean", "median", "p90", "max")]
+    return [replay.task.model, *distances, words.percent(result.availability), str(result.n_estimates)]
+
+
+def _recording_section(evaluation: Evaluation, name: str, pictures: Pictures) -> str:
+    replays = _by_recording(evaluation)[name]
+    info = replays[0].info
+    known = {"site": info.site, "floor": info.floor, "device": info.device}
+    about = [f"{replays[0].duration:.0f} s", *(f"{what} {value}" for what, value in known.items() if value)]
+    shown = [
+        _picture(pictures.trajectory[name, replay.task.model], f"{replay.task.model} on {name}")
+        for replay in replays
+        if (name, replay.task.model) in pictures.trajectory
+    ]
+    shown.append(_picture(pictures.error[name], "Error over time; marks below the axis: no position", "wide"))
+    return (
+        f"<h3>{escape(name)}</h3><div class=muted>{escape(', '.join(about))}</div>"
+        f'<div class="pair">{"".join(shown)}</div>'
+    )
+
+
+def _provenance(evaluation: Evaluation) -> str:
+    entries = [(name, value) for name, value in evaluation.provenance.items()]
+    entries += [(f"model {model.name}", str(model.folder)) for model in evaluation.models]
+    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in entries)
+    settings = "".join(
+        f"<details><summary>Settings of {escape(model.name)}</summary>"
+        f"<pre>{escape(json.dumps(model.settings, indent=2, default=str))}</pre></details>"
+        for model in evaluation.models
+    )
+    return f"<dl>{listed}</dl>{settings}"
+
+
+def _by_recording(evaluation: Evaluation) -> dict[str, list[Replay]]:
+    groups: dict[str, list[Replay]] = {}
+    for model in evaluation.models:
+        for replay in model.replays:
+            groups.setdefault(replay.task.recording, []).append(replay)
+    return groups
+
+
+def _row(name: str, meaning: str, cells: Iterable[str]) -> str:
+    below = f"<span class=meaning>{escape(meaning)}</span>" if meaning else ""
+    filled = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    return f"<tr><td>{escape(name)}{below}</td>{filled}</tr>"
+
+
+def _table(header: Iterable[str], rows: Iterable[str]) -> str:
+    names = "".join(f"<th>{escape(name)}</th>" for name in header)
+    return f'<div class="scroll"><table><tr>{names}</tr>\n{chr(10).join(rows)}</table></div>'
+
+
+def _picture(png: bytes, caption: str, kind: str = "") -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    text = escape(caption)
+    image = f'<img alt="{text}" src="{source}">'
+    return f'<figure class="{kind}">{image}<figcaption>{text}</figcaption></figure>'
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,158 @@
+"""One evaluation from model folders and bags to the finished output folder."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mail_localization.data.recording import Topics, find_recordings
+from mail_localization.errors import EvaluationError
+from mail_localization.evaluation import outputs, plots
+from mail_localization.evaluation.floorplan import FloorPlan
+from mail_localization.evaluation.replay import (
+    Replay,
+    Skipped,
+    Task,
+    measure_latency,
+    replay_live,
+    replay_offline,
+    unique_names,
+)
+from mail_localization.evaluation.report import Pictures, report_html
+from mail_localization.evaluation.results import Evaluation, ModelResult, pooled_accuracy
+from mail_localization.models.artifact import ModelCard, load_model
+
+PICTURED = 24
+"""Recordings drawn in the report; of more than that the worst are drawn, and all are in the tables."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to evaluate."""
+
+    topics: Topics = Topics()
+    hop: int = 0
+    """Samples between two estimates; 0 takes the model's own."""
+    jobs: int = 1
+    """Recordings replayed at once, offline."""
+    live_rate: float | None = None
+    """Playback rate through the live node; None for offline replay."""
+    command: str = ""
+    """What the user typed, for the report."""
+    progress: bool = True
+    """Draw a progress bar on the standard error stream."""
+
+
+def evaluate(models: list[Path], bags: list[Path], options: Options) -> Evaluation:
+    """Replay every recording through every model and judge the estimates.
+
+    Raises:
+        ModelError: a model folder cannot be used.
+        RecordingError: no bag is found.
+        EvaluationError: no recording could be evaluated.
+    """
+    cards = dict(zip(unique_names(models), (load_model(folder)[0] for folder in models), strict=True))
+    paths = find_recordings(bags)
+    tasks = [
+        Task(model, folder, recording, path, options.topics, options.hop)
+        for (model, folder), (recording, path) in itertools.product(
+            zip(cards, models, strict=True), zip(unique_names(paths), paths, strict=True)
+        )
+    ]
+    done = list(_with_progress(_replays(tasks, options), len(tasks), options))
+    skipped = tuple(outcome for outcome in done if isinstance(outcome, Skipped))
+    replays = {outcome.task: outcome for outcome in done if isinstance(outcome, Replay)}
+    if not replays:
+        raise EvaluationError(f"no recording could be evaluated: {skipped[0].reason}")
+    results = []
+    for name, folder in zip(cards, models, strict=True):
+        mine = tuple(replays[task] for task in tasks if task.model == name and task in replays)
+        results.append(_model_result(name, folder, cards[name], mine, options))
+    return Evaluation(tuple(results), skipped, options.live_rate, _provenance(options))
+
+
+def write_outputs(evaluation: Evaluation, out: Path, plan: FloorPlan | None, progress: bool = True) -> Path:
+    """Write every file of an evaluation under `out`; return the report's path."""
+    outputs.write_figures(evaluation, out)
+    pictures = _draw(evaluation, out, plan, progress)
+    outputs.write_atomic(out / "report.html", report_html(evaluation, pictures))
+    return out / "report.html"
+
+
+def _replays(tasks: list[Task], options: Options) -> Iterator[Replay | Skipped]:
+    if options.live_rate is not None:
+        return replay_live(tasks, options.live_rate)
+    return replay_offline(tasks, options.jobs)
+
+
+def _with_progress(outcomes: Iterator[Replay | Skipped], total: int, options: Options) -> Iterator[Replay | Skipped]:
+    yield from tqdm(outcomes, "replaying", total, unit="recording", disable=None if options.progress else True)
+
+
+def _model_result(
+    name: str, folder: Path, card: ModelCard, replays: tuple[Replay, ...], options: Options
+) -> ModelResult:
+    latency_ms = tuple(itertools.chain.from_iterable(replay.latency_ms for replay in replays))
+    judged = next((replay.task for replay in replays if len(replay.estimates)), None)
+    if options.live_rate is None and judged is not None:
+        # Measured alone, after the parallel replays: they would slow each other down.
+        latency_ms = tuple(measure_latency(judged))
+    trained_on = tuple(str(entry.get("name", "")) for entry in card.training_recordings)
+    return ModelResult(name, card.method, folder, replays, latency_ms, card.settings, trained_on)
+
+
+def _draw(evaluation: Evaluation, out: Path, plan: FloorPlan | None, progress: bool) -> Pictures:
+    """Draw and write all pictures."""
+    models, colours = evaluation.models, plots.model_colours(evaluation.models)
+    pictures = Pictures(plots.cdf_plot(models), colours)
+    outputs.write_atomic(out / "cdf.png", pictures.cdf)
+    limit = plots.shown_error_limit(models)
+    names = _pictured(evaluation)
+    for name in tqdm(names, "drawing", unit="recording", disable=None if progress else True):
+        replays = [r for model in models for r in model.replays if r.task.recording == name]
+        box = plots.shown_box(replays)
+        pictures.error[name] = plots.error_plot(replays, [colours[r.task.model] for r in replays])
+        outputs.write_atomic(outputs.recording_folder(out, replays[0]) / "error.png", pictures.error[name])
+        for replay in replays:
+            png = plots.trajectory_plot(replay, limit, box, plan)
+            pictures.trajectory[name, replay.task.model] = png
+            outputs.write_atomic(outputs.model_folder(out, replay) / "trajectory.png", png)
+    return pictures
+
+
+def _pictured(evaluation: Evaluation) -> list[str]:
+    """Return the recordings to draw, in the order they were given; of too many, the worst."""
+    worst: dict[str, float] = {}
+    for model in evaluation.models:
+        for replay in model.replays:
+            mean = pooled_accuracy([replay]).ape_m["mean"]
+            error = float("inf") if mean is None else mean
+            worst[replay.task.recording] = max(error, worst.get(replay.task.recording, 0.0))
+    drawn = set(sorted(worst, key=lambda name: -worst[name])[:PICTURED])
+    return [name for name in worst if name in drawn]
+
+
+def _provenance(options: Options) -> dict[str, str]:
+    """Say what made the figures, so that somebody else can make them again."""
+    versions = {name: _version(name) for name in ("mail_localization", "numpy", "torch", "rosbags")}
+    return {
+        "command": options.command,
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version for name, version in versions.items() if version},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
