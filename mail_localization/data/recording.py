@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
     from rosbags.interfaces import Connection
     from rosbags.typesys.store import Typestore
+
+SENSORS = ("imu", "mag", "wifi", "odom")
+"""The streams of a recording that hold samples, as the fields of Topics name them."""
 
 _INFO_KEY = "mail_localization"
 
@@ -144,9 +147,9 @@ class Recording:
         """Folder or file name without its ending."""
         return self.path.stem if self.path.is_file() else self.path.resolve().name
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield the sensor samples in the order they were logged."""
-        for sample in self._read({"imu", "mag", "wifi", "odom"}):
+    def samples(self, streams: Collection[str] = SENSORS) -> Iterator[Sample]:
+        """Yield the samples of the streams (of `imu`, `mag`, `wifi`, `odom`) in the order they were logged."""
+        for sample in self._read(streams):
             if not isinstance(sample, ReferencePose):
                 yield sample
 
@@ -160,7 +163,7 @@ class Recording:
         poses = (s for s in self._read({"reference"}) if isinstance(s, ReferencePose))
         return Reference.from_poses(poses, self.path)
 
-    def _read(self, streams: set[str]) -> Iterator[Sample | ReferencePose]:
+    def _read(self, streams: Collection[str]) -> Iterator[Sample | ReferencePose]:
         self.problems.clear()
         with self._reader() as reader:
             connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]

@@ -64,7 +64,7 @@ def load_trace(path: Path, topics: Topics, window: WindowSettings, magnetic: Mag
     recording = Recording(path, topics)
     reference = recording.reference()
     sensors = SensorRows(window, magnetic)
-    runs = segments(sensors.all(recording.samples()))
+    runs = segments(sensors.all(recording.samples(sensors.inputs)))
     positions = [reference.at(run.t_ns) for run in runs]
     digest = hashlib.sha256()
     for run, labels in zip(runs, positions, strict=True):

@@ -116,7 +116,7 @@ def measure_latency(task: Task) -> list[float]:
     localizer = load_localizer(task.folder, task.hop)
     latency_ms: list[float] = []
     deadline = time.monotonic() + LATENCY_WALL
-    for sample in Recording(task.path, task.topics).samples():
+    for sample in Recording(task.path, task.topics).samples(localizer.inputs):
         started = time.perf_counter()
         estimate = localizer.add(sample)
         if estimate is not None:
@@ -157,7 +157,7 @@ def _replay_or_skip(task: Task) -> Replay | Skipped:
         localizer = _cached_localizer(task.folder, task.hop)
         refused = localizer.counters.copy()
         started = time.perf_counter()
-        poses = drive(localizer, recording.samples())
+        poses = drive(localizer, recording.samples(localizer.inputs))
         wall = time.perf_counter() - started
         replay = _replay(task, recording, reference, poses, wall)
         refused = localizer.counters - refused

@@ -53,6 +53,7 @@ def test_recording_round_trip(tmp_path: Path) -> None:
     assert write_recording(path, [*REFERENCES, *reversed(SAMPLES)], info) == 7
     recording = Recording(path)
     assert list(recording.samples()) == pytest.approx(SAMPLES)
+    assert list(recording.samples({"mag", "wifi"})) == [SAMPLES[0], SAMPLES[3]]
     assert recording.info == info
     assert recording.name == "walk.1"
     assert recording.reference().position.tolist() == [[1.0, 2.0], [3.0, 2.0]]

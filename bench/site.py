@@ -1,0 +1,34 @@
+"""The site and the models that the benchmarks share; what the weights say does not matter for speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mail_localization.cli import main
+from mail_localization.data.recording import find_recordings
+
+
+def recordings(scratch: Path) -> tuple[list[Path], list[Path]]:
+    """Return training and test recordings of the simulated default site, made on first use."""
+    site = scratch / "site"
+    if not site.exists():
+        _run("simulate", str(site))
+    return find_recordings([site / "train"]), find_recordings([site / "test"])
+
+
+def model(scratch: Path, method: str, **magnetic: str) -> Path:
+    """Return a model folder of the method, of the shipped sizes, trained for a few seconds."""
+    folder = scratch / "_".join([method, *magnetic.values()])
+    if not folder.exists():
+        train, _ = recordings(scratch)
+        config = scratch / f"{folder.name}.yaml"
+        config.write_text("magnetic:\n" + "".join(f"  {key}: {value}\n" for key, value in magnetic.items()))
+        options = ["--max-minutes", "0.1"] if method == "mail" else []
+        bags = [str(path) for path in train]
+        _run("train", "--method", method, "--bags", *bags, "--out", str(folder), "--config", str(config), *options)
+    return folder
+
+
+def _run(*arguments: str) -> None:
+    if code := main(list(arguments)):
+        raise SystemExit(code)
