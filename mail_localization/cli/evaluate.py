@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
 
-HELP = "replay recordings through models, offline or through the live node, and report the errors"
+from mail_localization.cli.options import add_jobs_argument, add_topic_arguments, topics_from_args
+
+HELP = "Replay recordings through models, offline or through the live node, and report the errors."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the arguments."""
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model folder")
     parser.add_argument(
         "--bags", nargs="+", type=Path, required=True, metavar="DIR", help="recordings, or folders that hold them"
@@ -20,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of summary.json and report.html")
     parser.add_argument("--live", action="store_true", help="play to the real ROS 2 node instead of replaying")
     parser.add_argument("--rate", type=_positive, default=1.0, help="playback rate with --live, x real time")
-    parser.add_argument("--hop", type=int, default=0, help="samples between two estimates; 0: the model's own")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="recordings replayed at once, offline")
+    parser.add_argument("--hop", type=_count, default=0, help="samples between two estimates; 0: the model's own")
     parser.add_argument(
         "--map", type=Path, help="floor plan under the trajectories: nav2 map .yaml, or a picture with --map-size"
     )
@@ -29,23 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--map-size", nargs=2, type=_positive, metavar=("WIDTH", "HEIGHT"),
         help="size of the picture, m; its lower left corner is the map's origin",
     )  # fmt: skip
-    parser.add_argument(
-        "--topic", action="append", default=[], metavar="NAME=TOPIC",
-        help="remap imu, mag, wifi, odom or reference, e.g. mag=/phone/mag; can be repeated",
-    )  # fmt: skip
+    add_jobs_argument(parser)
+    add_topic_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and the report's path; 1 if a recording had to be left out."""
-    from mail_localization.data.recording import Topics
     from mail_localization.evaluation import outputs, runner, words
     from mail_localization.evaluation.floorplan import load_floorplan
 
     plan = load_floorplan(args.map, args.map_size) if args.map else None
-    topics = Topics.from_mapping(dict(item.partition("=")[::2] for item in args.topic), "--topic")
     outputs.prepare_folder(args.out)
     options = runner.Options(
-        topics=topics,
+        topics=topics_from_args(args),
         hop=args.hop,
         jobs=args.jobs,
         live_rate=args.rate if args.live else None,
@@ -55,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     report = runner.write_outputs(evaluation, args.out, plan)
     for reason in sorted({skipped.reason for skipped in evaluation.skipped}):
         print(f"left out: {reason}", file=sys.stderr)
-    print(f"APE (translation, m, not aligned), {len(evaluation.models[0].replays)} recordings")
     print(words.printed_table(evaluation))
     print(f"report: {report}")
     return 1 if evaluation.skipped else 0
@@ -65,4 +60,11 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
     return value

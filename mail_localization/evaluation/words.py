@@ -138,11 +138,13 @@ def _latency(model: ModelResult, name: str) -> str:
 
 
 def printed_table(evaluation: Evaluation) -> str:
-    """Return the main figures as a text table, one line per model."""
+    """Return the main figures as a text table under a title, one line per model."""
+    recordings = len({replay.task.recording for model in evaluation.models for replay in model.replays})
+    title = f"APE (translation, m, not aligned), {recordings} recording{'s' if recordings != 1 else ''}"
     header = ("model", "mean", "median", "p90", "max", "within 1 m", "3 m", "available", "latency", "speed")
     rows = [header, *(_printed_row(model) for model in evaluation.models)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = []
+    lines = [title]
     for name, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *right]))
