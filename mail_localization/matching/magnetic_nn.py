@@ -60,7 +60,7 @@ def descriptors(features: npt.NDArray[np.float32], stride: int) -> npt.NDArray[n
     batch, length, channels = features.shape
     kept = length // stride * stride
     runs = features[:, length - kept :].reshape(batch, kept // stride, stride, channels)
-    return np.ascontiguousarray(runs.mean(axis=2).reshape(batch, -1))
+    return np.ascontiguousarray(runs.mean(axis=2).reshape(batch, kept // stride * channels))
 
 
 def load_predictor(card: ModelCard, tensors: Tensors) -> MagneticNn:
