@@ -52,6 +52,12 @@ def test_existing_output_is_not_touched(simulated: Path, capsys: pytest.CaptureF
     assert "exists already" in capsys.readouterr().err
 
 
+def test_output_that_is_a_file_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["simulate", str(tmp_path / "file")]) == 1
+    assert "choose another output folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "config", "message"),
     [

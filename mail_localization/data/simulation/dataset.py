@@ -21,10 +21,16 @@ def write_simulation(
     Raises:
         RecordingError: OUT holds a simulation or is no folder that can be written.
     """
-    _claim(out)
+    taken = [name for name in ("train", "test", "site.json") if (out / name).exists()]
+    if taken:
+        raise RecordingError(f"{out}: {taken[0]} exists already; remove it or choose another output folder")
     site = build_site(settings.site, seed)
-    write_map(site.plan, out)
-    write_truth(site, {"seed": seed, **settings.to_mapping()}, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_map(site.plan, out)
+        write_truth(site, {"seed": seed, **settings.to_mapping()}, out)
+    except OSError as err:
+        raise RecordingError(f"{out}: cannot be written: {err}; choose another output folder") from err
     paths = []
     for walk in plan_rounds(settings.rounds, seed):
         simulated = simulate_round(site, settings, walk, seed)
@@ -33,16 +39,6 @@ def write_simulation(
         report(path, count)
         paths.append(path)
     return paths
-
-
-def _claim(out: Path) -> None:
-    taken = [name for name in ("train", "test", "site.json") if (out / name).exists()]
-    if taken:
-        raise RecordingError(f"{out}: {taken[0]} exists already; remove it or choose another output folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise RecordingError(f"{out}: cannot be made: {err}; choose another output folder") from err
 
 
 def _info(walk: Round, seed: int) -> RecordingInfo:

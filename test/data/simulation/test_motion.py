@@ -8,7 +8,7 @@ from mail_localization.data.simulation import SimulationSettings, build_site, pl
 from mail_localization.data.simulation.motion import RATE_HZ, MotionSettings, Trajectory, follow
 from mail_localization.data.simulation.noise import generator
 from mail_localization.data.simulation.rounds import SimulatedRound
-from mail_localization.types import ImuSample, MagneticSample, OdometrySample
+from mail_localization.types import ImuSample, MagneticSample, OdometrySample, WifiScan
 
 SETTINGS = SimulationSettings()
 SITE = build_site(SETTINGS.site, seed=0)
@@ -160,6 +160,22 @@ def test_rounds_differ_in_speed_device_and_part() -> None:
     assert WALK.name == "round_03_hand_phone_120cm_s"
     walking = [r.speed for r in train if r.device != "robot_device"]
     assert (min(walking), max(walking)) == (1.0, 1.5)
+
+
+def test_bare_site_gives_the_earths_field_and_empty_scans() -> None:
+    bare = {"field": {"columns": 0, "beams": 0, "slabs": 0, "machines": 0}, "radio": {"access_points": 0}}
+    settings = SimulationSettings.from_mapping({"site": bare, "walker": {"stops": 0, "pause": 0.0}})
+    site = build_site(settings.site, seed=0)
+    simulated = simulate_round(site, settings, WALK, seed=0)
+    assert site.field(np.zeros((1, 3)))[0] == pytest.approx(site.field.earth)
+    assert all(not s.readings for s in simulated.samples if isinstance(s, WifiScan))
+
+
+def test_larger_building_is_walked_through_its_doors() -> None:
+    plan = {"width": 70.0, "depth": 40.0, "room_depth": 9.0, "rooms": 5, "corridor": 3.0}
+    large = build_site(SimulationSettings.from_mapping({"site": {"plan": plan}}).site, seed=2).plan
+    path = follow(large.route, 1.4, SETTINGS.walker, generator(2, "path")).position[::10]
+    assert not large.crossings(path[:-1], path[1:]).any()
 
 
 def test_phones_see_the_same_field_differently(walk: SimulatedRound) -> None:
