@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mail_localization.data.recording import Topics
+
+_STREAMS = ("imu", "mag", "wifi", "odom", "reference")
+
+
+def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --topic NAME=TOPIC, which can be repeated."""
+    parser.add_argument(
+        "--topic", action="append", default=[], type=_topic, metavar="NAME=TOPIC",
+        help=f"remap {', '.join(_STREAMS[:-1])} or {_STREAMS[-1]}, e.g. mag=/phone/mag; can be repeated",
+    )  # fmt: skip
+
+
+def topics_from_args(args: argparse.Namespace) -> Topics:
+    """Return the default topics with the remapped ones replaced."""
+    from mail_localization.data.recording import Topics
+
+    return Topics.from_mapping(dict(args.topic), "--topic")
+
+
+def add_jobs_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --jobs, by default one per core."""
+    parser.add_argument("--jobs", type=positive_int, default=os.cpu_count() or 1, help="processes (default: cores)")
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def _topic(text: str) -> tuple[str, str]:
+    name, separator, topic = text.partition("=")
+    if name not in _STREAMS or not separator or not topic.startswith("/") or len(topic) < 2:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=TOPIC with NAME one of {', '.join(_STREAMS)} and a TOPIC that begins with /"
+        )
+    return name, topic
