@@ -39,7 +39,10 @@ find_python() {
 find_ros() {
     if [ -n "${ROS_DISTRO:-}" ] && python3 -c 'import rclpy' 2>/dev/null; then
         echo sourced
-    elif [ "$(uname -sm)" = "Linux x86_64" ]; then
+        return
+    fi
+    [ -z "${ROS_DISTRO:-}" ] || say "ROS_DISTRO is $ROS_DISTRO, but python3 cannot import rclpy: taking wheels instead" >&2
+    if [ "$(uname -sm)" = "Linux x86_64" ]; then
         echo "$ros_wheels"
     else
         echo none
