@@ -73,8 +73,8 @@ install_torch() {
         "$venv/bin/uv" pip install --python "$pip_python" --torch-backend cpu "${constraints[@]}" \
             -r requirements/torch.txt >>"$log" 2>&1 || {
             tail -n 5 "$log" >&2
-            fail "the default index offers torch with CUDA only, and PyTorch's CPU index cannot be reached. Install a CPU" \
-                "build of $(grep '^torch' requirements/torch.txt) into $venv yourself (PIP_FIND_LINKS=FOLDER with its wheel, or PIP_EXTRA_INDEX_URL as pytorch.org says) and repeat"
+            fail "the default index has torch with CUDA only, and PyTorch's CPU index cannot be reached. Give pip a CPU build" \
+                "of $(grep '^torch' requirements/torch.txt), by PIP_FIND_LINKS=FOLDER_WITH_ITS_WHEEL or by PIP_EXTRA_INDEX_URL as pytorch.org says, and repeat"
         }
     else
         quietly "$pip_python" -m pip install "${constraints[@]}" -r requirements/torch.txt
