@@ -47,14 +47,14 @@ def read(path: Path, origin: LatLon | None = None) -> Trace:
     if max(len(time), len(mag), len(loc)) > count:
         problems["files of different length: surplus rows left out"] += max(len(time), len(mag), len(loc)) - count
     loc = _in_metres(loc[:count], problems)
-    good = np.isfinite(np.hstack([time[:count], mag[:count], loc])).all(axis=1)
+    good = common.sound(np.hstack([time[:count], mag[:count], loc]))
     every = common.stream(time[:count][good, 0], np.hstack([mag[:count], loc])[good], problems, "row")
-    samples = sensors.magnetic_samples(Stream(every.t_ns, every.values[:, :3]), problems)
-    common.require_samples(path, samples, problems, "N-time.csv, N-mag.csv and N-loc.csv with as many rows")
+    fields = sensors.magnetic_samples(Stream(every.t_ns, every.values[:, :3]), problems)
+    samples = common.usable_samples(path, fields, problems, "N-time.csv, N-mag.csv and N-loc.csv with as many rows")
     references = sensors.reference_poses(Stream(every.t_ns, every.values[:, 3:]), samples, problems)
     extra = {"time": "counts from the start of the log", "magnetic_frame": "map"}
     info = RecordingInfo(path.parent.name, "", "Aalto Vicon room", "aalto-magnetic", extra=extra)
-    return Trace([*samples], references, info, problems, _NOTES)
+    return Trace(samples, references, info, problems, _NOTES)
 
 
 _PARTS = {"time": 1, "mag": 3, "loc": 2}
@@ -71,14 +71,16 @@ def _table(path: Path, columns: int, problems: Problems) -> FloatArray:
     rows = [line.split(",") for line in lines]
     table = [common.to_floats(row) if len(row) == columns else [np.nan] * columns for row in rows]
     values = np.array(table).reshape(-1, columns)
-    problems[f"{path.stem.rsplit('-', 1)[-1]}: damaged row"] += int((~np.isfinite(values).all(axis=1)).sum())
+    problems[f"{path.stem.rsplit('-', 1)[-1]}: damaged row"] += int((~common.sound(values)).sum())
     return values
 
 
 def _in_metres(loc: FloatArray, problems: Problems) -> FloatArray:
     """Divide by 100 where the positions can only be centimetres: they span more than three rooms."""
-    span = float(np.ptp(loc[np.isfinite(loc).all(axis=1)], axis=0).max()) if np.isfinite(loc).all(axis=1).any() else 0.0
-    if span <= 3 * _ROOM:
+    known = loc[common.sound(loc)]
+    # Percentiles: a few damaged rows must not decide the unit of all.
+    low, high = np.percentile(known, [5, 95], axis=0) if len(known) else (np.zeros(2), np.zeros(2))
+    if (high - low).max() <= 3 * _ROOM:
         return loc
     problems["positions in centimetres, converted to metres"] += 1
     return loc / 100

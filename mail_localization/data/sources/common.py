@@ -9,7 +9,7 @@ import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,9 +99,14 @@ def numbers(rows: Sequence[Sequence[str]], columns: int, problems: Problems, wha
         values = np.array(rows, dtype=np.float64)
     except ValueError:
         values = np.array([to_floats(row) for row in rows], dtype=np.float64)
-    good = np.isfinite(values).all(axis=1)
+    good = sound(values)
     problems[f"{what}: unreadable number"] += int((~good).sum())
     return values[good]
+
+
+def sound(values: FloatArray) -> npt.NDArray[np.bool_]:
+    """Tell which rows of (n, c) hold only finite numbers of a size that any sensor or clock can give."""
+    return np.asarray((np.abs(values) < 1e15).all(axis=1), dtype=np.bool_)
 
 
 def to_floats(row: Sequence[str]) -> list[float]:
@@ -122,20 +127,14 @@ def stream(seconds: FloatArray, values: FloatArray, problems: Problems, what: st
 
 
 def in_time_order(rows: Stream, problems: Problems, what: str) -> Stream:
-    """Keep the most rows that are in strict time order and without a step of ten minutes; count the rest."""
-    kept = rows
-    if (np.diff(rows.t_ns) <= 0).any():
-        kept = rows[_longest_increasing(rows.t_ns)]
-        repeated = int(np.isin(rows.t_ns, kept.t_ns).sum()) - len(kept)
-        problems[f"{what}: repeated time"] += repeated
-        problems[f"{what}: time going backwards"] += len(rows) - len(kept) - repeated
-    cuts = np.flatnonzero(np.diff(kept.t_ns) > _MAX_STEP_NS) + 1
-    if not len(cuts):
-        return kept
-    edges = [0, *cuts.tolist(), len(kept)]
-    start, end = max(itertools.pairwise(edges), key=lambda edge: edge[1] - edge[0])
-    problems[f"{what}: cut off from the rest by more than 10 min"] += len(kept) - (end - start)
-    return kept[np.arange(start, end)]
+    """Keep the most rows that are in strict time order; count the rest."""
+    if not (np.diff(rows.t_ns) <= 0).any():
+        return rows
+    kept = rows[_longest_increasing(rows.t_ns)]
+    repeated = int(np.isin(rows.t_ns, kept.t_ns).sum()) - len(kept)
+    problems[f"{what}: repeated time"] += repeated
+    problems[f"{what}: time going backwards"] += len(rows) - len(kept) - repeated
+    return kept
 
 
 def _longest_increasing(t_ns: TimeArray) -> npt.NDArray[np.int64]:
@@ -157,11 +156,21 @@ def _longest_increasing(t_ns: TimeArray) -> npt.NDArray[np.int64]:
     return np.array(chain[::-1], dtype=np.int64)
 
 
-def require_samples(path: Path, samples: Sequence[Sample], problems: Problems, expected: str) -> None:
-    """Raise RecordingError where a file gave no sample at all."""
-    if not samples:
+def usable_samples(path: Path, samples: Iterable[Sample], problems: Problems, expected: str) -> list[Sample]:
+    """Sort samples by time and leave out those cut off from the most by 10 minutes: a wild stamp is no long trace.
+
+    Raises:
+        RecordingError: there is no sample at all.
+    """
+    ordered = sorted(samples, key=lambda sample: sample.t_ns)
+    if not ordered:
         found = describe(problems)
         raise RecordingError(f"{path}: no usable data; expected {expected}" + (f" (found: {found})" if found else ""))
+    cuts = np.flatnonzero(np.diff([sample.t_ns for sample in ordered]) > _MAX_STEP_NS) + 1
+    edges = [0, *cuts.tolist(), len(ordered)]
+    start, end = max(itertools.pairwise(edges), key=lambda edge: edge[1] - edge[0])
+    problems["sample cut off from the rest by more than 10 min"] += len(ordered) - (end - start)
+    return ordered[start:end]
 
 
 def describe(problems: Problems) -> str:

@@ -80,7 +80,7 @@ def _trace(
         *sensors.imu_samples(streams["TYPE_ACCELEROMETER"], streams["TYPE_GYROSCOPE"], orientation, problems),
         *sensors.wifi_scans(wifi, problems),
     ]
-    common.require_samples(path, samples, problems, "lines of 'ms<TAB>TYPE_MAGNETIC_FIELD<TAB>x<TAB>y<TAB>z'")
+    samples = common.usable_samples(path, samples, problems, "lines of 'ms<TAB>TYPE_MAGNETIC_FIELD<TAB>x<TAB>y<TAB>z'")
     references = sensors.reference_poses(streams["TYPE_WAYPOINT"], samples, problems)
     return Trace(samples, references, _info(path, header), problems)
 

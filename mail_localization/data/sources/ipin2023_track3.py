@@ -73,7 +73,7 @@ def _trace(
         *sensors.imu_samples(streams["ACCE"], streams["GYRO"], orientation, problems),
         *sensors.wifi_scans(_wifi_rows(rows["WIFI"], start_ns, min(offsets, default=None), problems), problems),
     ]
-    common.require_samples(path, samples, problems, "lines of 'MAGN;app s;sensor s;x;y;z;accuracy'")
+    samples = common.usable_samples(path, samples, problems, "lines of 'MAGN;app s;sensor s;x;y;z;accuracy'")
     marks = common.numbers([[f[1], f[3], f[4], f[5], f[6]] for f in rows["POSI"]], 5, problems, "POSI")
     places = common.stream(marks[:, 0], marks[:, 1:], problems, "POSI", start_ns)
     metres = Stream(places.t_ns, sensors.local_east_north(places.values[:, :2], origin))

@@ -7,6 +7,7 @@ Times count from the start of the log. x, y are metres in the authors' own frame
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,8 @@ def read(path: Path, origin: LatLon | None = None) -> Trace:
     """Read one run."""
     problems = Problems()
     lines = common.read_lines(path, problems)
-    width = lines[0].count(",") + 1 if lines else 0
+    widths = Counter(line.count(",") + 1 for line in lines)
+    width = max(_USED, max(widths, key=lambda n: widths[n], default=0))
     rows = []
     for line in lines:
         fields = line.split(",", _USED)
@@ -57,7 +59,7 @@ def read(path: Path, origin: LatLon | None = None) -> Trace:
     every = _consistent(common.stream(table[:, 0] * 1e-3, table[:, 2:], problems, "row"), problems)
     acc, gyro, mag, place = (Stream(every.t_ns, every.values[:, a:b]) for a, b in ((0, 3), (3, 6), (6, 9), (12, 14)))
     samples: list[Sample] = [*sensors.magnetic_samples(mag, problems), *sensors.imu_samples(acc, gyro, None, problems)]
-    common.require_samples(path, samples, problems, "CSV rows of 't_ms,t_ms,acc xyz,gyr xyz,mag xyz,...'")
+    samples = common.usable_samples(path, samples, problems, "CSV rows of 't_ms,t_ms,acc xyz,gyr xyz,mag xyz,...'")
     references = sensors.reference_poses(place, samples, problems)
     site = "scenario_a" if width >= _COLUMNS_A else "scenario_b"
     info = RecordingInfo(site=site, source="mmloc", extra={"time": "counts from the start of the log"})

@@ -22,6 +22,7 @@ from mail_localization.types import (
 
 GRAVITY = 9.80665
 _MAX_REFERENCE_DISTANCE = 10_000.0
+_MAX_SPEED = 5.0
 _BSSID = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -178,15 +179,32 @@ def local_east_north(lat_lon: FloatArray, origin: LatLon) -> FloatArray:
     return np.column_stack([(lat_lon[:, 1] - origin[1]) * east, (lat_lon[:, 0] - origin[0]) * north])
 
 
+def _without_leaps(positions: Stream, problems: Problems) -> Stream:
+    """Leave out positions that nobody can have walked to and from; count the leaps that remain."""
+    leaps = _speeds(positions) > _MAX_SPEED
+    wild = np.zeros(len(positions), dtype=bool)
+    wild[1:-1] = leaps[:-1] & leaps[1:]
+    problems["reference faster than 5 m/s from and to its neighbours"] += int(wild.sum())
+    kept = positions[~wild]
+    problems["step between references faster than 5 m/s, kept"] += int((_speeds(kept) > _MAX_SPEED).sum())
+    return kept
+
+
+def _speeds(positions: Stream) -> FloatArray:
+    steps = np.linalg.norm(np.diff(positions.values, axis=0), axis=1)
+    speeds: FloatArray = steps / (np.diff(positions.t_ns) * 1e-9)
+    return speeds
+
+
 def reference_poses(positions: Stream, samples: Sequence[Sample], problems: Problems) -> list[ReferencePose]:
-    """Build reference poses from (n, 2) metres, without those far in place or more than 5 s outside the samples."""
+    """Build reference poses from (n, 2) metres, without those far away, leaping, or outside the time of the samples."""
     times = [sample.t_ns for sample in samples] or [0]
     slack = 5 * 10**9
     inside = (positions.t_ns >= min(times) - slack) & (positions.t_ns <= max(times) + slack)
     problems["reference outside the time of the sensors"] += int((~inside).sum())
     near = (np.abs(positions.values) < _MAX_REFERENCE_DISTANCE).all(axis=1)
     problems["reference more than 10 km from the origin (see --origin)"] += int((~near).sum())
-    kept = positions[inside & near]
+    kept = _without_leaps(positions[inside & near], problems)
     if len(kept) < 2:
         problems["fewer than 2 reference positions"] += 1
     return [ReferencePose(t, x, y) for t, (x, y) in zip(kept.t_ns.tolist(), kept.values.tolist(), strict=True)]

@@ -52,13 +52,13 @@ def read(path: Path, origin: LatLon | None = None) -> Trace:
     lines = common.read_lines(path, problems, terminated=False)
     cut = next((i for i, line in enumerate(lines) if _FOOTER.match(line)), len(lines))
     table = _row_table(lines[:cut], problems)
-    good = np.isfinite(table).all(axis=1)
+    good = common.sound(table)
     every = common.stream(table[good, 0] * 1e-3, table[good, 1:], problems, "row")
     samples: list[Sample] = [
         *sensors.magnetic_samples(_changes(every, slice(0, 3)), problems),
         *_imu_samples(every, problems),
     ]
-    common.require_samples(path, samples, problems, "rows of 'ms mag xyz linear acc xyz azimuth pitch roll'")
+    samples = common.usable_samples(path, samples, problems, "rows of 'ms mag xyz linear acc xyz azimuth pitch roll'")
     corners = _corners(lines[cut:], table[:, 0], problems)
     metres = Stream(corners.t_ns, sensors.local_east_north(corners.values, origin or ORIGIN))
     references = sensors.reference_poses(metres, samples, problems)
@@ -72,7 +72,7 @@ def _row_table(lines: list[str], problems: Problems) -> FloatArray:
     rows = [line.split() for line in lines]
     problems["row: wrong number of fields"] += sum(len(row) != 10 for row in rows)
     table = np.array([common.to_floats(row) if len(row) == 10 else [np.nan] * 10 for row in rows]).reshape(-1, 10)
-    problems["row: unreadable number"] += sum(len(r) == 10 for r in rows) - int(np.isfinite(table).all(axis=1).sum())
+    problems["row: unreadable number"] += sum(len(r) == 10 for r in rows) - int(common.sound(table).sum())
     return table
 
 

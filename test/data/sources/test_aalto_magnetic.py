@@ -10,7 +10,7 @@ from mail_localization.types import MagneticSample
 
 TIME = "19.71\n19.73\n19.75\n"
 MAG = "-2.7,-2.8,-39.8\n-2.6,-2.8,-39.8\n-2.5,-2.8,-39.8\n"
-LOC = "0.26,-0.29\n0.27,-0.29\n4.28,-0.29\n"
+LOC = "0.26,-0.29\n0.27,-0.29\n0.28,-0.29\n"
 
 
 def _write(tmp_path: Path, time: str = TIME, mag: str = MAG, loc: str = LOC) -> Path:
@@ -26,15 +26,27 @@ def test_units_times_and_references(tmp_path: Path) -> None:
     first = trace.samples[0]
     assert isinstance(first, MagneticSample)
     assert (first.t_ns, first.field) == (19_710_000_000, pytest.approx((-2.7e-6, -2.8e-6, -39.8e-6)))
-    assert [(p.x, p.y) for p in trace.references] == [(0.26, -0.29), (0.27, -0.29), (4.28, -0.29)]
+    assert [(p.x, p.y) for p in trace.references] == [(0.26, -0.29), (0.27, -0.29), (0.28, -0.29)]
     assert trace.info.device == "invensense"
     assert not +trace.problems
 
 
 def test_centimetres_are_recognised_by_the_size_of_the_room(tmp_path: Path) -> None:
-    trace = read(_write(tmp_path, loc="26,-29\n27,-29\n428,-29\n"))
-    assert [p.x for p in trace.references] == pytest.approx([0.26, 0.27, 4.28])
+    rows = range(1000)
+    time, mag = ("".join(f"{text}\n" for text in texts) for texts in ((k * 0.02 for k in rows), ["1,2,40"] * 1000))
+    loc = "".join(f"{0.4 * k:.1f},-29\n" for k in rows)
+    trace = read(_write(tmp_path, time, mag, loc))
+    assert trace.references[-1].x == pytest.approx(3.996)
     assert +trace.problems == {"positions in centimetres, converted to metres": 1}
+
+
+def test_one_wild_position_does_not_change_the_unit(tmp_path: Path) -> None:
+    rows = range(100)
+    time, mag = ("".join(f"{text}\n" for text in texts) for texts in ((k * 0.02 for k in rows), ["1,2,40"] * 100))
+    loc = "".join("426,0\n" if k == 50 else f"{k / 100},0\n" for k in rows)
+    trace = read(_write(tmp_path, time, mag, loc))
+    assert trace.references[-1].x == 0.99
+    assert +trace.problems == {"reference faster than 5 m/s from and to its neighbours": 1}
 
 
 def test_trial_is_found_and_named_once(tmp_path: Path) -> None:

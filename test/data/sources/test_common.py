@@ -4,7 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mail_localization.data.sources.common import Problems, Stream, in_time_order, numbers, read_lines, stream
+from mail_localization.data.sources.common import (
+    Problems,
+    Stream,
+    in_time_order,
+    numbers,
+    read_lines,
+    stream,
+    usable_samples,
+)
+from mail_localization.types import MagneticSample
 
 
 def _rows(*seconds: float) -> Stream:
@@ -39,9 +48,11 @@ def test_bytes_that_are_no_text_are_read_as_damage(tmp_path: Path) -> None:
 
 def test_rows_with_unreadable_or_infinite_numbers_are_counted() -> None:
     problems = Problems()
-    table = numbers([["1", "2"], ["x", "2"], ["inf", "2"], ["nan", "2"], ["3", "4"]], 2, problems, "MAGN")
+    table = numbers(
+        [["1", "2"], ["x", "2"], ["inf", "2"], ["nan", "2"], ["1e300", "2"], ["3", "4"]], 2, problems, "MAGN"
+    )
     assert table.tolist() == [[1, 2], [3, 4]]
-    assert problems == {"MAGN: unreadable number": 3}
+    assert problems == {"MAGN: unreadable number": 4}
 
 
 def test_rows_in_order_are_untouched() -> None:
@@ -68,10 +79,12 @@ def test_repeated_stamps_are_kept_once() -> None:
     assert +problems == {"MAGN: repeated time": 1}
 
 
-def test_stamp_far_ahead_is_cut_off() -> None:
+def test_sample_far_ahead_is_cut_off() -> None:
     problems = Problems()
-    assert _kept(in_time_order(_rows(1, 2, 3, 10_000), problems, "MAGN")) == [0, 1, 2]
-    assert problems == {"MAGN: cut off from the rest by more than 10 min": 1}
+    samples = [MagneticSample(second * 10**9, (0, 0, 0)) for second in (10_000, 1, 2, 3)]
+    kept = usable_samples(Path("log"), samples, problems, "rows")
+    assert [sample.t_ns // 10**9 for sample in kept] == [1, 2, 3]
+    assert problems == {"sample cut off from the rest by more than 10 min": 1}
 
 
 def test_impossible_times_are_counted() -> None:

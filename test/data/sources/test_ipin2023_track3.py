@@ -25,7 +25,7 @@ GYRO;0.1050;67164.1000;0.1;0.2;0.3;3
 AHRS;0.1050;67164.1000;0.0;0.0;73.7;0.0;0.0;0.6;3
 WIFI;0.6605;67164.6000;net;20:23:00:00:01:62;2437;-55
 POSI;0.2000;1;49.4609;11.1104;-2;100
-POSI;0.5000;2;49.4609;11.1106;-2;100
+POSI;0.5000;2;49.4609;11.11041;-2;100
 """
 
 
@@ -37,11 +37,13 @@ def _read(tmp_path: Path, rows: str = ROWS, header: str = HEADER, origin: LatLon
 
 def test_units_times_and_orientation(tmp_path: Path) -> None:
     trace = _read(tmp_path)
-    first, second, imu, scan = trace.samples
+    first, imu, second, scan = trace.samples
     assert isinstance(first, MagneticSample)
     assert first.field == pytest.approx((20e-6, -7e-6, -24e-6))
     # The app read the first row at 0.104 s of its clock; the sensor's interval is kept.
     assert first.t_ns == CREATED_NS + 104_000_000
+    assert isinstance(second, MagneticSample)
+    assert isinstance(second, MagneticSample)
     assert second.t_ns - first.t_ns == 20_000_000
     assert isinstance(imu, ImuSample)
     assert (imu.acceleration, imu.angular_velocity) == ((0, 0, 9.8), (0.1, 0.2, 0.3))
@@ -60,15 +62,15 @@ def test_marks_are_metres_from_the_fixed_origin(tmp_path: Path) -> None:
     first, second = trace.references
     assert (first.t_ns, second.t_ns) == (CREATED_NS + 200_000_000, CREATED_NS + 500_000_000)
     assert (first.x, first.y) == pytest.approx((0, 0), abs=1e-9)
-    # 0.0002 degrees of longitude at 49.46 degrees north.
-    assert (second.x, second.y) == pytest.approx((14.50, 0), abs=0.01)
+    # 0.00001 degrees of longitude at 49.46 degrees north.
+    assert (second.x, second.y) == pytest.approx((0.725, 0), abs=0.001)
     assert trace.info.origin_lat_lon == ORIGIN
 
 
 def test_another_origin_can_be_given(tmp_path: Path) -> None:
-    trace = _read(tmp_path, origin=(49.4609, 11.1106))
+    trace = _read(tmp_path, origin=(49.4609, 11.11041))
     assert trace.references[1].x == pytest.approx(0, abs=1e-9)
-    assert trace.info.origin_lat_lon == (49.4609, 11.1106)
+    assert trace.info.origin_lat_lon == (49.4609, 11.11041)
 
 
 def test_marks_of_another_building_are_not_placed_in_silence(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_drift_between_the_clocks_is_reported() -> None:
         ("AHRS;", "AHRX;", "missing sensor: orientation"),
         ("WIFI;0.6605", "WIFI;x", "WIFI: damaged line"),
         ("POSI;0.2000;1;49", "POSI;0.2000;1;x", "fewer than 2 reference positions"),
-        ("POSI;0.5000;2;49.4609;11.1106;-2", "POSI;0.5000;2;49.4609;11.1106;0", "marks on several floors"),
+        ("11.11041;-2", "11.11041;0", "marks on several floors"),
         ("\nACCE;", "\n\x00\x01;ACCE;", "damaged line"),
     ],
 )

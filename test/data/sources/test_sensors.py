@@ -139,6 +139,17 @@ def test_degrees_become_metres_east_and_north() -> None:
     assert (east, north) == pytest.approx((15.5, 30.95), abs=0.01)
 
 
+def test_reference_that_nobody_can_have_walked_to_is_left_out() -> None:
+    problems = Problems()
+    samples = [MagneticSample(second * 10**9, (0, 0, 0)) for second in (1, 9)]
+    places = _stream([[0, 0], [1, 0], [900, 0], [3, 0], [4, 0], [80, 0]], step=1.0)
+    assert [pose.x for pose in sensors.reference_poses(places, samples, problems)] == [0, 1, 3, 4, 80]
+    assert +problems == {
+        "reference faster than 5 m/s from and to its neighbours": 1,
+        "step between references faster than 5 m/s, kept": 1,
+    }
+
+
 def test_references_far_off_in_time_or_place_are_counted() -> None:
     problems = Problems()
     samples = [MagneticSample(10**10, (0, 0, 0)), MagneticSample(2 * 10**10, (0, 0, 0))]

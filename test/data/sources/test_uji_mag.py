@@ -15,8 +15,8 @@ START_MS = 1398239186600
 FIELDS = [9, 9, 20, 20, 21, 21, 22, 22]
 AZIMUTHS = [170, 170, 0, 0, 9, 9, 18, 18]
 CORNERS = """<2>
-39.9938 -0.0740 39.9938 -0.0739 0 4
-39.9938 -0.0739 39.9939 -0.0739 5 8"""
+39.9938 -0.0740 39.9938 -0.07399 0 4
+39.9938 -0.07399 39.99381 -0.07399 5 8"""
 
 
 def _rows() -> list[str]:
@@ -58,8 +58,8 @@ def test_corners_become_metres_at_the_times_of_their_rows(tmp_path: Path) -> Non
     times = [p.t_ns // 10**6 - START_MS for p in trace.references]
     # Row 8 is one past the end: the last corner is at the last row.
     assert times == [0, 400, 700]
-    assert [p.x for p in trace.references] == pytest.approx([0, 8.54, 8.54], abs=0.01)
-    assert [p.y for p in trace.references] == pytest.approx([0, 0, 11.10], abs=0.01)
+    assert [p.x for p in trace.references] == pytest.approx([0, 0.854, 0.854], abs=0.001)
+    assert [p.y for p in trace.references] == pytest.approx([0, 0, 1.110], abs=0.001)
     assert trace.info.origin_lat_lon == ORIGIN
 
 
@@ -102,7 +102,7 @@ def test_damaged_row_keeps_the_numbers_of_the_others(tmp_path: Path) -> None:
         (CORNERS[: CORNERS.rindex("\n")], "corner lines missing: file truncated"),
         (CORNERS.replace(" 5 8", " 5 80"), "corner line: damaged"),
         (CORNERS.replace(" 5 8", " 5"), "corner line: damaged"),
-        (CORNERS.replace("39.9939", "139"), "corner line: damaged"),
+        (CORNERS.replace("39.99381", "139"), "corner line: damaged"),
     ],
 )
 def test_damaged_corners_are_counted(tmp_path: Path, footer: str, kind: str) -> None:
