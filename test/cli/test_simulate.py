@@ -23,8 +23,8 @@ def simulated(tmp_path_factory) -> Path:
 def test_layout_of_the_output(simulated: Path) -> None:
     assert sorted(p.name for p in simulated.iterdir()) == ["map.pgm", "map.yaml", "site.json", "test", "train"]
     assert [p.name for p in sorted((simulated / "train").iterdir())] == [
-        "round_01_hand_phone_100cm_s",
-        "round_02_chest_phone_150cm_s",
+        "train_01_hand_phone_100cm_s",
+        "train_02_chest_phone_150cm_s",
     ]
     assert len(list((simulated / "test").iterdir())) == 2
 

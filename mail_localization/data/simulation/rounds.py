@@ -19,6 +19,7 @@ FIRST_START_NS = 1_767_603_600_000_000_000
 """2026-01-05 09:00 UTC, the stamp of the first round."""
 BETWEEN_ROUNDS_NS = 600_000_000_000
 """Time from one round's start to the next, ns."""
+WEEK_NS = 7 * 24 * 3600 * 1_000_000_000
 
 
 class RoundSettings(Settings):
@@ -60,12 +61,25 @@ class Round:
     speed: float
     """Speed on straights, m/s."""
     number: int
-    """Counts all rounds from 1; it seeds the round."""
+    """Counts the rounds of the part from 1."""
+    turn: int
+    """Counts the rounds of walkers, or of the robot, in the part from 0; it seeds the round."""
 
     @property
     def name(self) -> str:
-        """Return the recording's name: round, device, speed."""
-        return f"round_{self.number:02d}_{self.device}_{round(100.0 * self.speed)}cm_s"
+        """Return the recording's name: part and round, device, speed."""
+        return f"{self.part}_{self.number:02d}_{self.device}_{round(100.0 * self.speed)}cm_s"
+
+    @property
+    def robot(self) -> bool:
+        """Whether a robot drives."""
+        return self.device == "robot_device"
+
+    @property
+    def start_ns(self) -> int:
+        """Return the stamp of its start: a week for the rounds of each part and kind."""
+        week = 2 * (self.part == "test") + self.robot
+        return FIRST_START_NS + week * WEEK_NS + self.turn * BETWEEN_ROUNDS_NS
 
 
 @dataclass(frozen=True)
@@ -80,38 +94,43 @@ class SimulatedRound:
 
 def plan_rounds(settings: RoundSettings, seed: int) -> list[Round]:
     """Return all rounds: training speeds cover the range evenly, held-out ones lie anywhere in it."""
-    rng = generator(seed, "speeds")
+    walking, driving = generator(seed, "walking speeds"), generator(seed, "driving speeds")
+    paces = {
+        "train": (
+            np.linspace(settings.slowest, settings.fastest, settings.train),
+            settings.robot_speed * np.linspace(0.85, 1.15, settings.robot_train),
+        ),
+        "test": (
+            walking.uniform(settings.slowest, settings.fastest, settings.test),
+            settings.robot_speed * driving.uniform(0.85, 1.15, settings.robot_test),
+        ),
+    }
     phones = ("hand_phone", "chest_phone")
-    paces = np.linspace(settings.slowest, settings.fastest, settings.train)
-    held_out = rng.uniform(settings.slowest, settings.fastest, settings.test)
-    robot = settings.robot_speed * np.linspace(0.85, 1.15, settings.robot_train)
-    held_out_robot = settings.robot_speed * rng.uniform(0.85, 1.15, settings.robot_test)
-    walks = [("train", phones[i % 2], v) for i, v in enumerate(paces)]
-    walks += [("train", "robot_device", v) for v in robot]
-    walks += [("test", phones[i % 2], v) for i, v in enumerate(held_out)]
-    walks += [("test", "robot_device", v) for v in held_out_robot]
-    return [Round(part, device, float(v), number) for number, (part, device, v) in enumerate(walks, start=1)]
+    rounds = []
+    for part, (walks, drives) in paces.items():
+        rounds += [Round(part, phones[i % 2], float(v), i + 1, i) for i, v in enumerate(walks)]
+        rounds += [Round(part, "robot_device", float(v), len(walks) + i + 1, i) for i, v in enumerate(drives)]
+    return rounds
 
 
 def simulate_round(site: Site, settings: SimulationSettings, walk: Round, seed: int) -> SimulatedRound:
     """Walk one round; it is the same whatever other rounds there are."""
 
     def rng(part: str) -> np.random.Generator:
-        return generator(seed, "round", walk.number, part)
+        return generator(seed, walk.part, "robot" if walk.robot else "walker", walk.turn, part)
 
-    robot = walk.device == "robot_device"
-    motion: MotionSettings = settings.robot if robot else settings.walker
+    motion: MotionSettings = settings.robot if walk.robot else settings.walker
     device: sensors.DeviceSettings = getattr(settings, walk.device)
     trajectory = follow(site.plan.route, walk.speed, motion, rng("path"))
     carried = sensors.carry(trajectory, device, motion, rng("pose"))
-    start_ns = FIRST_START_NS + walk.number * BETWEEN_ROUNDS_NS
+    start_ns = walk.start_ns
     iron = sensors.own_iron(device, seed, walk.device)
     streams: list[Iterator[Sample]] = [
         sensors.imu_samples(carried, start_ns, rng("imu")),
         sensors.magnetic_samples(carried, site.field, iron, start_ns, rng("mag")),
         sensors.wifi_scans(carried, site.radios, site.plan, start_ns, rng("wifi")),
     ]
-    if robot:
+    if walk.robot:
         streams.append(sensors.odometry_samples(trajectory, settings.odometry, start_ns, rng("odom")))
     samples = tuple(sorted(chain.from_iterable(streams), key=lambda sample: sample.t_ns))
     return SimulatedRound(samples, _marks(trajectory, settings.rounds, start_ns, rng("marks")), carried, start_ns)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from mail_localization.data.reference import Reference
-from mail_localization.data.simulation import SimulationSettings, build_site, plan_rounds, rotations, simulate_round
+from mail_localization.data.simulation import (
+    SimulationSettings,
+    build_site,
+    plan_rounds,
+    rotations,
+    simulate_round,
+    with_train_rounds,
+)
 from mail_localization.data.simulation.motion import RATE_HZ, MotionSettings, Trajectory, follow
 from mail_localization.data.simulation.noise import generator
 from mail_localization.data.simulation.rounds import SimulatedRound
@@ -157,7 +164,7 @@ def test_rounds_differ_in_speed_device_and_part() -> None:
     train = [r for r in ROUNDS if r.part == "train"]
     assert {r.device for r in train} == {r.device for r in ROUNDS if r.part == "test"}
     assert len({r.name for r in ROUNDS}) == len(ROUNDS) == 11
-    assert WALK.name == "round_03_hand_phone_120cm_s"
+    assert WALK.name == "train_03_hand_phone_120cm_s"
     walking = [r.speed for r in train if r.device != "robot_device"]
     assert (min(walking), max(walking)) == (1.0, 1.5)
 
@@ -176,6 +183,12 @@ def test_larger_building_is_walked_through_its_doors() -> None:
     large = build_site(SimulationSettings.from_mapping({"site": {"plan": plan}}).site, seed=2).plan
     path = follow(large.route, 1.4, SETTINGS.walker, generator(2, "path")).position[::10]
     assert not large.crossings(path[:-1], path[1:]).any()
+
+
+def test_held_out_rounds_stay_whatever_the_number_of_survey_rounds() -> None:
+    more = plan_rounds(with_train_rounds(SETTINGS, 9).rounds, seed=0)
+    assert [r for r in more if r.part == "test"] == [r for r in ROUNDS if r.part == "test"]
+    assert len({r.start_ns for r in more}) == len(more) == 14
 
 
 def test_phones_see_the_same_field_differently(walk: SimulatedRound) -> None:
