@@ -25,16 +25,18 @@ Box = tuple[float, float, float, float]
 
 COLOURS = ("#1668a8", "#c8442f", "#2e8b57", "#8a4fa0", "#b8860b", "#4a5568")
 INK, MUTED, GRID = "#1c2430", "#6b7480", "#e3e6ea"
+GROSS = 10.0
+"""The colour scale of errors ends here at the latest, m: beyond, a position is simply wrong."""
 ERROR_COLOURS = ("#1f4e9e", "#3f9a94", "#eda53a", "#c0261c")
 """From no error to the end of the scale: dark enough on white, and told apart by the colour-blind."""
-WIDTH = 6.4
+WIDTH = 5.6
 """Width of every figure, inches: small enough to be read on a phone."""
 DPI = 150
 
 
 def cdf_plot(models: Sequence[ModelResult]) -> bytes:
     """Draw the share of errors below each distance, one line per model, recordings pooled."""
-    figure = _figure(3.8)
+    figure = _figure(3.5)
     axes = _axes(figure, "error (m)", "share of errors at most that large")
     reach = 3.0
     for model, colour in zip(models, _colours(models), strict=True):
@@ -56,13 +58,16 @@ def trajectory_plot(replay: Replay, error_limit: float, box: Box, plan: FloorPla
     """Draw the reference and the estimates taken at each second, coloured by error up to `error_limit` m."""
     pairs = replay.association
     left, right, bottom, top = box
-    figure = _figure(min(max(5.4 * (top - bottom) / (right - left), 1.6), 7.0) + 0.9)
+    figure = _figure(min(max(4.6 * (top - bottom) / (right - left), 1.6), 6.5) + 0.9)
     axes = _axes(figure, "x (m)", "y (m)")
     if plan is not None:
         _draw_plan(axes, plan)
+        axes.grid(False)
     for reference, estimate in zip(pairs.reference, pairs.estimate, strict=True):
-        axes.plot(*np.stack([reference, estimate], axis=1), color=MUTED, lw=0.6, alpha=0.5, zorder=2)
-    axes.plot(*pairs.reference.T, color=INK, lw=2.2, alpha=0.75, zorder=3, label="reference")
+        axes.plot(*np.stack([reference, estimate], axis=1), color=MUTED, lw=0.5, alpha=0.4, zorder=2)
+    # A white rim sets the reference off from the plan's walls.
+    axes.plot(*pairs.reference.T, color="white", lw=5, alpha=0.9, zorder=3)
+    axes.plot(*pairs.reference.T, color=INK, lw=2, alpha=0.8, zorder=3, label="reference")
     axes.plot(*pairs.reference[0], "o", color="white", mec=INK, mew=1.6, ms=8, zorder=5, label="start")
     seen = pairs.available
     x, y = pairs.estimate[seen].T
@@ -80,7 +85,7 @@ def trajectory_plot(replay: Replay, error_limit: float, box: Box, plan: FloorPla
 
 def error_plot(replays: Sequence[Replay], colours: Sequence[str]) -> bytes:
     """Draw the error over time on one recording, one line per model; gaps have no estimate."""
-    figure = _figure(2.6)
+    figure = _figure(2.5)
     axes = _axes(figure, "time since the first reference (s)", "error (m)")
     for row, (replay, colour) in enumerate(zip(replays, colours, strict=True)):
         pairs = replay.association
@@ -91,7 +96,7 @@ def error_plot(replays: Sequence[Replay], colours: Sequence[str]) -> bytes:
         axes.plot(missing, height, "|", color=colour, ms=5, transform=below, clip_on=False)
     axes.set_xlim(0, max(float(r.association.elapsed[-1]) for r in replays) or 1.0)
     axes.set_ylim(bottom=0)
-    axes.tick_params(axis="x", pad=5 + 3 * len(replays))
+    axes.tick_params(axis="x", pad=6 + 3 * len(replays))
     _legend(axes)
     return _png(figure)
 
@@ -105,7 +110,9 @@ def pooled_errors(replays: Iterable[Replay]) -> FloatArray:
 def shown_error_limit(models: Iterable[ModelResult]) -> float:
     """Return the error at which the colour scale of all trajectories ends, m."""
     error = np.concatenate([np.empty(0), *(pooled_errors(model.replays) for model in models)])
-    return float(math.ceil(max(np.percentile(error, 90), 1.0))) if len(error) else 1.0
+    if len(error) == 0:
+        return 1.0
+    return float(math.ceil(np.clip(np.percentile(error, 90), 1.0, GROSS)))
 
 
 def shown_box(replays: Iterable[Replay]) -> Box:
@@ -143,7 +150,7 @@ def _draw_plan(axes: Axes, plan: FloorPlan) -> None:
     place = Affine2D().rotate(yaw).translate(x, y) + axes.transData
     extent = (0, plan.width, 0, plan.height)
     axes.imshow(
-        plan.pixels, extent=extent, transform=place, cmap="gray", vmin=0, vmax=255, alpha=0.55, zorder=0,
+        plan.pixels, extent=extent, transform=place, cmap="gray", vmin=0, vmax=255, alpha=0.5, zorder=0,
         interpolation="bilinear",
     )  # fmt: skip
 
@@ -159,7 +166,7 @@ def _axes(figure: Figure, x: str, y: str) -> Axes:
     axes = figure.add_subplot()
     axes.set_xlabel(x, color=MUTED)
     axes.set_ylabel(y, color=MUTED)
-    axes.tick_params(colors=MUTED, length=0)
+    axes.tick_params(colors=MUTED, length=0, pad=6)
     axes.grid(color=GRID, lw=0.8)
     axes.set_axisbelow(True)
     for side in axes.spines.values():

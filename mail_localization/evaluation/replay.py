@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.data.reference import Reference
-from mail_localization.errors import EvaluationError, MailLocalizationError, MissingDependencyError
+from mail_localization.errors import EvaluationError, MailLocalizationError
 from mail_localization.evaluation.association import Association, Estimates, associate
 from mail_localization.localizer import Localizer, load_localizer
 from mail_localization.types import PoseEstimate, Sample
@@ -91,12 +91,14 @@ def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
     """Play every recording over DDS to the real node, one after the other, and collect its poses.
 
     Raises:
-        MissingDependencyError: rclpy is not installed.
+        EvaluationError: there is no ROS 2 here.
     """
     try:
         from mail_localization.ros import live
     except ImportError as err:
-        raise MissingDependencyError("ROS 2 (rclpy)", "ros", "evaluate --live") from err
+        raise EvaluationError(
+            f"--live needs ROS 2 ({err}): source a ROS 2 installation or install the wheels of requirements/"
+        ) from err
     for task in tasks:
         try:
             recording = Recording(task.path, task.topics)
@@ -105,15 +107,18 @@ def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
             result = live.replay_live(task.folder, task.path, task.topics, rate, task.hop)
             wall = time.perf_counter() - started
             replay = _replay(task, recording, reference, result.estimates, wall)
-            notes = replay.notes if result.estimates else (*replay.notes, "the live node gave no estimate")
-            yield dataclasses.replace(replay, latency_ms=tuple(result.latency_ms), notes=notes)
+            notes = [*replay.notes, *result.problems]
+            if not result.estimates:
+                notes.append("the live node gave no estimate")
+            yield dataclasses.replace(replay, latency_ms=tuple(result.latency_ms), notes=tuple(notes))
         except MailLocalizationError as err:
             yield Skipped(task, str(err))
 
 
 def measure_latency(task: Task) -> list[float]:
     """Return how long each `add` took that gave an estimate, ms, in the first part of a recording."""
-    localizer = load_localizer(task.folder, task.hop)
+    localizer = shared_localizer(task.folder, task.hop)
+    localizer.reset()
     latency_ms: list[float] = []
     deadline = time.monotonic() + LATENCY_WALL
     for sample in Recording(task.path, task.topics).samples(localizer.inputs):
@@ -125,6 +130,16 @@ def measure_latency(task: Task) -> list[float]:
             break
     # The first call loads and warms the inference engine, which the node does before it subscribes.
     return latency_ms[1:]
+
+
+@lru_cache(maxsize=8)
+def shared_localizer(folder: Path, hop: int) -> Localizer:
+    """Load a model once per process; reset it before each recording.
+
+    Raises:
+        ModelError: the folder cannot be used.
+    """
+    return load_localizer(folder, hop)
 
 
 def drive(localizer: Localizer, samples: Iterable[Sample]) -> list[PoseEstimate]:
@@ -154,7 +169,7 @@ def _replay_or_skip(task: Task) -> Replay | Skipped:
         recording = Recording(task.path, task.topics)
         # Read first: without a reference there is nothing to compare with, and the replay would be in vain.
         reference = recording.reference()
-        localizer = _cached_localizer(task.folder, task.hop)
+        localizer = shared_localizer(task.folder, task.hop)
         refused = localizer.counters.copy()
         started = time.perf_counter()
         poses = drive(localizer, recording.samples(localizer.inputs))
@@ -186,11 +201,6 @@ def _why_nothing(recording: Recording, inputs: frozenset[str]) -> str:
         return f"no estimate: the model needs {topics}, which the recording lacks"
     length = f"{recording.duration:.1f} s"
     return f"no estimate: the recording ({length}) is shorter than the model's window, or its sensors have gaps"
-
-
-@lru_cache(maxsize=4)
-def _cached_localizer(folder: Path, hop: int) -> Localizer:
-    return load_localizer(folder, hop)
 
 
 def _use_one_thread() -> None:

@@ -36,7 +36,7 @@ h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; }
 h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; overflow-wrap: anywhere; }
 p { margin: .5rem 0; max-width: 46rem; }
 .muted, .meaning, figcaption { color: #5c6672; }
-.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 29rem)); }
 .card { border: 1px solid #e3e6ea; border-top: 4px solid; border-radius: 6px; padding: 1rem 1.2rem; }
 .card h3 { margin: 0; }
 .big { font-size: 2.3rem; font-weight: 650; line-height: 1.1; margin: .5rem 0 0; letter-spacing: -.02em; }
@@ -48,9 +48,10 @@ th, td { padding: .32rem .9rem .32rem 0; border-bottom: 1px solid #eef0f2; text-
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 th { font-weight: 600; vertical-align: bottom; }
-td .meaning { display: block; font-size: .85rem; line-height: 1.25; max-width: 20rem; }
+td .meaning { font-size: .85rem; margin-left: .7rem; }
+@media (max-width: 46rem) { td .meaning { display: block; line-height: 1.25; margin: 0; max-width: 15rem; } }
 figure { margin: .6rem 0; }
-figure img { display: block; width: 100%; max-width: 42rem; height: auto; }
+figure img { display: block; width: 100%; max-width: 38rem; height: auto; }
 .pair { display: grid; gap: 0 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   align-items: start; }
 .wide { grid-column: 1 / -1; }
@@ -75,6 +76,7 @@ def report_html(evaluation: Evaluation, pictures: Pictures) -> str:
         f"<p class=muted>{escape(words.PROTOCOL)}</p>",
         "<h2>Recording by recording</h2>",
         _recordings_table(evaluation),
+        _drawn(len(pictures.error), len(_by_recording(evaluation))),
         *(_recording_section(evaluation, name, pictures) for name in pictures.error),
         "<h2>How this was made</h2>",
         _provenance(evaluation),
@@ -150,6 +152,10 @@ def _recording_figures(replay: Replay) -> list[str]:
     result = pooled_accuracy([replay])
     distances = [words.metres(result.ape_m[name]) for name in ("mean", "median", "p90", "max")]
     return [replay.task.model, *distances, words.percent(result.availability), str(result.n_estimates)]
+
+
+def _drawn(drawn: int, of: int) -> str:
+    return "" if drawn == of else f"<p>Drawn below: the {drawn} of {of} recordings with the largest mean error.</p>"
 
 
 def _recording_section(evaluation: Evaluation, name: str, pictures: Pictures) -> str:

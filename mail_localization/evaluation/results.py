@@ -70,7 +70,9 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "models": {model.name: _model_summary(model) for model in evaluation.models},
         "live": evaluation.live_rate is not None,
-        "skipped": sorted({s.task.recording: s.reason for s in evaluation.skipped}.items()),
+        "skipped": [
+            {"model": s.task.model, "recording": s.task.recording, "reason": s.reason} for s in evaluation.skipped
+        ],
         "provenance": evaluation.provenance,
     }
 

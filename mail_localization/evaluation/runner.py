@@ -23,6 +23,7 @@ from mail_localization.evaluation.replay import (
     measure_latency,
     replay_live,
     replay_offline,
+    shared_localizer,
     unique_names,
 )
 from mail_localization.evaluation.report import Pictures, report_html
@@ -59,6 +60,10 @@ def evaluate(models: list[Path], bags: list[Path], options: Options) -> Evaluati
         EvaluationError: no recording could be evaluated.
     """
     cards = dict(zip(unique_names(models), (load_model(folder)[0] for folder in models), strict=True))
+    if options.live_rate is None:
+        for folder in models:
+            # Weights that do not fit end it here, not once per recording.
+            shared_localizer(folder, options.hop)
     paths = find_recordings(bags)
     tasks = [
         Task(model, folder, recording, path, options.topics, options.hop)

@@ -130,12 +130,21 @@ def test_a_damaged_bag_is_left_out(run: Run, site: Path, tmp_path: Path) -> None
     assert "unseen_1" in outcome.stderr
 
 
+def damaged_model(model: Path, folder: Path) -> Path:
+    """Copy a model without the end of its weights."""
+    shutil.copytree(model, folder / "damaged")
+    weights = folder / "damaged" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    return folder / "damaged"
+
+
 def test_known_errors_are_one_line(run: Run, site: Path, tmp_path: Path) -> None:
     model, bags, out = site / "models" / "short_window", site / "test", tmp_path / "out"
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     assert "no such model folder" in one_line(run(tmp_path / "none", "--bags", bags, "--out", out))
     assert "not a model folder" in one_line(run(tmp_path / "empty", "--bags", bags, "--out", out))
+    assert "damaged" in one_line(run(damaged_model(model, tmp_path), "--bags", bags, "--out", out))
     assert "no rosbag2" in one_line(run(model, "--bags", tmp_path / "empty", "--out", out))
     assert "no such file" in one_line(run(model, "--bags", tmp_path / "none", "--out", out))
     assert "--out" in one_line(run(model, "--bags", bags, "--out", tmp_path / "file"))
@@ -149,3 +158,21 @@ def test_wrong_usage_exits_with_2(run: Run, site: Path, tmp_path: Path) -> None:
     assert run("--bags", bags, "--out", tmp_path).returncode == 2
     for wrong in (("--jobs", "0"), ("--jobs", "many"), ("--hop", "-1"), ("--rate", "0"), ("--topic", "mag")):
         assert run(model, "--bags", bags, "--out", tmp_path, *wrong).returncode == 2, wrong
+
+
+@pytest.mark.ros
+def test_the_live_node_gives_the_same_errors_as_the_replay(run: Run, site: Path, tmp_path: Path) -> None:
+    arguments = (site / "models" / "short_window", "--bags", site / "test" / "unseen_0", "--out")
+    assert run(*arguments, tmp_path / "offline").returncode == 0
+    outcome = run(*arguments, tmp_path / "live", "--live", "--rate", 4)
+    assert outcome.returncode == 0, outcome.stderr
+    offline, live = (
+        json.loads((tmp_path / way / "summary.json").read_text())["models"]["short_window"]
+        for way in ("offline", "live")
+    )
+    assert live["n_estimates"] == offline["n_estimates"]
+    assert live["availability"] == offline["availability"]
+    for figures in ("ape_m", "coverage", "within_m"):
+        assert live[figures] == pytest.approx(offline[figures])
+    assert live["latency_ms"]["p50"] > 0
+    assert "live ROS 2 node at 4 x" in (tmp_path / "live" / "report.html").read_text()

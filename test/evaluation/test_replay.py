@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,12 +10,14 @@ import pytest
 from surveys import corridor_walk, write_survey
 
 from mail_localization.data.recording import Recording, RecordingInfo, write_recording
+from mail_localization.errors import EvaluationError
 from mail_localization.evaluation.replay import (
     Replay,
     Skipped,
     Task,
     drive,
     measure_latency,
+    replay_live,
     replay_offline,
     unique_names,
 )
@@ -134,3 +137,12 @@ def test_names_are_made_unique(tmp_path: Path) -> None:
     for path in paths:
         path.mkdir(parents=True, exist_ok=True)
     assert unique_names(paths) == ["a_mail", "b_mail", "b_mail-2", "knn"]
+
+
+def test_live_without_ros_says_what_to_do(model: Path, survey: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    # None in sys.modules makes Python's import fail as if the package were absent.
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    monkeypatch.delitem(sys.modules, "mail_localization.ros.live", raising=False)
+    monkeypatch.delattr("mail_localization.ros.live", raising=False)
+    with pytest.raises(EvaluationError, match=r"rclpy.*source a ROS 2 installation"):
+        list(replay_live([task(model, survey[0])], 1.0))
