@@ -87,7 +87,7 @@ class _GruScan(torch.autograd.Function):
         return states[steps, :hidden].clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor]:
         gates, candidate = ctx.saved_tensors
         states, resets, gate, new = ctx.buffers
         hidden = len(candidate)

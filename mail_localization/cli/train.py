@@ -1,0 +1,66 @@
+"""`mail_localization train`: make a model from surveyed recordings."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mail_localization.cli.options import add_topic_arguments, positive_int, topics_from_args
+from mail_localization.methods import METHODS
+
+HELP = "Train a method on surveyed recordings and write its model folder."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    methods = "; ".join(f"{name}: {method.help}" for name, method in METHODS.items())
+    parser.add_argument("--method", required=True, choices=sorted(METHODS), help=methods)
+    parser.add_argument(
+        "--bags", nargs="+", type=Path, required=True, metavar="DIR", help="recordings, or folders that hold them"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="model folder; an unfinished run "
+                        "in it is continued")  # fmt: skip
+    parser.add_argument("--config", type=Path, metavar="YAML", help="settings that differ from the method's defaults")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn at random")
+    parser.add_argument(
+        "--max-minutes", type=float, metavar="M", help="stop after this time with the best model so far"
+    )
+    parser.add_argument(
+        "--validation", nargs="+", type=Path, default=[], metavar="DIR",
+        help="recordings held out for validation; default: a share of --bags, drawn by the seed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network is trained"
+    )
+    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads; default: torch's own choice")
+    add_topic_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and name the model folder."""
+    from mail_localization.data.recording import find_recordings
+    from mail_localization.errors import TrainingError
+    from mail_localization.models.artifact import load_model
+    from mail_localization.training.options import TrainOptions
+
+    method = METHODS[args.method]
+    config = method.config.from_yaml(args.config) if args.config else method.config()
+    recordings = find_recordings(args.bags)
+    if not recordings:
+        raise TrainingError(f"{', '.join(map(str, args.bags))}: no recording found; make one with import or survey")
+    options = TrainOptions(
+        seed=args.seed,
+        max_minutes=args.max_minutes,
+        validation=tuple(args.validation),
+        device=args.device,
+        threads=args.threads,
+        topics=topics_from_args(args),
+    )
+    method.train(config, recordings, args.out, options)
+    card, _ = load_model(args.out)
+    held_out = card.metrics["held_out"]
+    print(
+        f"{args.out}: {args.method}, held-out error mean {held_out['mean_m']:.2f} m, "
+        f"median {held_out['median_m']:.2f} m ({held_out['windows']} windows)"
+    )
+    return 0

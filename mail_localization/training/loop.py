@@ -1,0 +1,175 @@
+"""The training loop: one function, read from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mail_localization.config import Settings, group, setting
+from mail_localization.errors import TrainingError
+from mail_localization.models.mail import Mail
+from mail_localization.training.checkpoint import Progress, Weights, load_checkpoint, save_checkpoint
+from mail_localization.training.dataset import AugmentationSettings, WindowSet
+from mail_localization.types import FloatArray
+
+
+class TrainingSettings(Settings):
+    """How the network is trained; batch, rate and epochs are those of Table 3."""
+
+    batch: int = setting(400, "windows in a batch (Table 3)", minimum=1)
+    learning_rate: float = setting(0.02, "initial learning rate of Adam (Table 3)", minimum=1e-8, maximum=10.0)
+    epochs: int = setting(1500, "most passes over the training windows (Table 3)", minimum=1)
+    max_minutes: float = setting(40.0, "wall time after which training stops with the best model", minimum=0.01)
+    hop: int = setting(25, "samples between the ends of training windows", minimum=1)
+    validation_share: float = setting(
+        0.2, "share of the recordings held out for validation, at least one", minimum=0.0, maximum=0.9
+    )
+    warmup: int = setting(100, "batches over which the rate rises to its initial value", minimum=0)
+    decay: float = setting(0.5, "factor on the rate when the validation error stops falling", minimum=0.01, maximum=1.0)
+    patience: int = setting(
+        20, "epochs without a better validation error before a decay; at most a tenth of those that fit the time",
+        minimum=1,
+    )  # fmt: skip
+    stop_after: int = setting(5, "decays without a better validation error after which training stops", minimum=1)
+    gradient_clip: float = setting(1.0, "largest norm of the gradient; 0 = no limit", minimum=0.0)
+    weight_decay: float = setting(0.0, "weight decay, decoupled from the gradient (AdamW)", minimum=0.0)
+    augmentation: AugmentationSettings = group(AugmentationSettings)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may end a run or change its pace, but not its numbers."""
+
+    max_minutes: float
+    progress: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What training leaves."""
+
+    weights: Weights
+    """Those that are best on the validation recordings, on the CPU."""
+    progress: Progress
+    errors: FloatArray
+    """(n, 2) estimate less reference on the validation windows with those weights, m."""
+
+
+def fit(
+    model: Mail, training: WindowSet, validation: WindowSet, settings: TrainingSettings, *,
+    seed: int, out: Path, run: dict[str, Any], limits: Limits,
+) -> Fit:  # fmt: skip
+    """Train a model on its device and return the weights that are best on the validation windows.
+
+    A checkpoint in `out` is written after each epoch and continued from. An epoch's random numbers depend on seed
+    and epoch alone: a run killed at any moment and started again ends with the weights of an undisturbed one.
+
+    Raises:
+        TrainingError: the loss is not finite, or `out` holds the checkpoint of another run.
+    """
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    state, best = load_checkpoint(out, run, model, optimizer)
+    batches = math.ceil(len(training) / settings.batch)
+    clock = _Clock(limits.max_minutes, settings.epochs)
+    bar = tqdm(total=batches, unit="batch", disable=not limits.progress, file=sys.stderr, dynamic_ncols=True)
+    # Gradients fade to denormal numbers over 500 time steps, and a CPU is many times slower with those.
+    torch.set_flush_denormal(True)
+
+    while state.epoch < settings.epochs and state.fruitless < settings.stop_after and not clock.out_of_time:
+        # One pass over the training windows in random order.
+        rng = np.random.default_rng((seed, state.epoch))
+        torch.manual_seed(int(rng.integers(2**62)))
+        total_loss, epoch_started = 0.0, time.monotonic()
+        bar.reset()
+        model.train()
+        for number, which in enumerate(np.array_split(rng.permutation(len(training)), batches), start=1):
+            features = torch.from_numpy(training.augmented(which, settings.augmentation, rng)).to(device)  # (b, N, 3)
+            positions = torch.from_numpy(training.positions[which]).float().to(device)  # (b, 2)
+            rise = min(1.0, (state.epoch * batches + number) / max(1, settings.warmup))
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = settings.learning_rate * settings.decay**state.decays * rise
+            loss = model.loss(model(features), positions)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if settings.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+            optimizer.step()
+            total_loss += loss.item()
+            if not math.isfinite(total_loss):
+                rate = settings.learning_rate
+                raise TrainingError(f"epoch {state.epoch + 1}: the loss is {loss.item()}; lower learning_rate ({rate})")
+            left = clock.minutes_left(state.epoch + number / batches)
+            bar.set_postfix_str(
+                f"epoch {state.epoch + 1}, loss {total_loss / number:.4f}, best validation {state.best_error:.2f} m, "
+                f"at most {left:.0f} min left"
+            )
+            bar.update()
+            if clock.out_of_time:
+                break
+
+        # The held-out recordings say whether these weights are the best so far.
+        error = float(np.linalg.norm(held_out_errors(model, validation, settings.batch), axis=1).mean())
+        if error < state.best_error:
+            state.best_error, state.best_epoch, state.waited, state.fruitless = error, state.epoch + 1, 0, 0
+            best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        else:
+            state.waited += 1
+        if number < batches:
+            break  # an unfinished epoch is not worth a checkpoint: it could not be continued to the same numbers
+
+        # The rate falls, and training ends, when they no longer get better.
+        minutes = (time.monotonic() - epoch_started) / 60
+        state.epoch, state.minutes = state.epoch + 1, state.minutes + minutes
+        state.planned = state.planned or min(settings.epochs, max(1, int(limits.max_minutes / minutes)))
+        if state.waited >= min(settings.patience, max(1, state.planned // 10)):
+            state.waited, state.decays, state.fruitless = 0, state.decays + 1, state.fruitless + 1
+        save_checkpoint(out, run, state, best, model=model, optimizer=optimizer)
+
+    bar.close()
+    model.load_state_dict(best)
+    return Fit(best, state, held_out_errors(model, validation, settings.batch))
+
+
+def held_out_errors(model: Mail, windows: WindowSet, batch: int) -> FloatArray:
+    """Return estimate less reference (n, 2) of all windows, m."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.no_grad():
+        estimates = [
+            model(torch.from_numpy(windows.batch(which)).to(device)).cpu().double().numpy()
+            for which in np.array_split(np.arange(len(windows)), math.ceil(len(windows) / batch))
+        ]
+    return np.asarray(np.concatenate(estimates) - windows.positions)
+
+
+class _Clock:
+    """Wall time since the start, against the limit."""
+
+    def __init__(self, max_minutes: float, epochs: int) -> None:
+        self._started, self._max_minutes, self._epochs = time.monotonic(), max_minutes, epochs
+        self._first_epoch: float | None = None
+
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self._started) / 60
+
+    @property
+    def out_of_time(self) -> bool:
+        return self.minutes >= self._max_minutes
+
+    def minutes_left(self, epochs: float) -> float:
+        """Return the time to the limit or to the last epoch, whichever comes first, at `epochs` epochs done."""
+        if self._first_epoch is None:
+            self._first_epoch = epochs
+        done = epochs - self._first_epoch
+        to_limit = max(0.0, self._max_minutes - self.minutes)
+        return min(to_limit, self.minutes / done * (self._epochs - epochs)) if done > 0 else to_limit

@@ -1,0 +1,131 @@
+"""Training the method mail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mail_localization.config import group
+from mail_localization.data.recording import find_recordings
+from mail_localization.data.traces import Trace, load_traces
+from mail_localization.errors import ConfigError, TrainingError
+from mail_localization.localizer import WindowedConfig
+from mail_localization.models.artifact import ModelCard, save_model
+from mail_localization.models.mail import Mail, MailSettings
+from mail_localization.preprocess.magnetic import MagneticFeatures
+from mail_localization.training.dataset import WindowSet
+from mail_localization.training.loop import Fit, Limits, TrainingSettings, fit
+from mail_localization.training.options import TrainOptions
+from mail_localization.training.provenance import error_metrics, provenance, second_moment
+
+
+class MailConfig(WindowedConfig):
+    """Configuration of method mail."""
+
+    network: MailSettings = group(MailSettings)
+    training: TrainingSettings = group(TrainingSettings)
+
+    def check(self) -> None:
+        """Refuse scales that do not fit the window."""
+        if max(self.network.scales) > self.window.length:
+            raise ConfigError(f"network.scales: {max(self.network.scales)} exceeds window.length {self.window.length}")
+
+
+CONFIG = MailConfig
+
+
+def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
+    """Train on recordings and write the model folder; the covariance is that of the errors on held-out recordings.
+
+    Raises:
+        TrainingError: too few recordings, none long enough, or `out` holds the checkpoint of another run.
+    """
+    device = _device(options)
+    held_out = set(find_recordings(list(options.validation))) if options.validation else set()
+    traces = load_traces([p for p in recordings if p not in held_out], options.topics, config.window, config.magnetic)
+    validation = load_traces(sorted(held_out), options.topics, config.window, config.magnetic)
+    if not validation:
+        traces, validation = split(traces, config.training.validation_share, options.seed)
+    features = MagneticFeatures(config.magnetic, config.window.rate_hz)
+    training_windows = _windows(traces, features, config, config.training.hop)
+    validation_windows = _windows(validation, features, config, config.window.hop)
+
+    torch.manual_seed(options.seed)
+    model = Mail(config.network, config.window.length)
+    model.set_normaliser(*_input_statistics(training_windows), training_windows.positions)
+    entries = [t.provenance("train") for t in traces] + [t.provenance("validation") for t in validation]
+    limits = Limits(options.max_minutes or config.training.max_minutes, options.progress)
+    run = _identity(config, entries, options.seed)
+    result = fit(
+        model.to(device), training_windows, validation_windows, config.training,
+        seed=options.seed, out=out, run=run, limits=limits,
+    )  # fmt: skip
+    card = _card(config, result, traces, entries, options.seed)
+    save_model(out, card, {name: value.numpy() for name, value in result.weights.items()})
+
+
+def split(traces: list[Trace], share: float, seed: int) -> tuple[list[Trace], list[Trace]]:
+    """Hold out a share of the recordings, at least one, drawn by the seed: training and validation traces."""
+    if len(traces) < 2:
+        raise TrainingError(
+            f"{', '.join(str(trace.path) for trace in traces) or 'no recording'}: one recording cannot be split into "
+            "training and validation; record a second round, or give --validation another recording"
+        )
+    count = min(len(traces) - 1, max(1, round(share * len(traces))))
+    chosen = set(np.random.default_rng(seed).permutation(len(traces))[:count].tolist())
+    kept = [trace for number, trace in enumerate(traces) if number not in chosen]
+    return kept, [trace for number, trace in enumerate(traces) if number in chosen]
+
+
+def _windows(traces: list[Trace], features: MagneticFeatures, config: MailConfig, hop: int) -> WindowSet:
+    windows = WindowSet(traces, features, config.window, hop)
+    if not len(windows):
+        seconds = (config.window.length + features.margin) / config.window.rate_hz
+        raise TrainingError(
+            f"{', '.join(str(trace.path) for trace in traces)}: no unbroken {seconds:.1f} s of magnetic samples that "
+            "end between two references; record longer walks, or lower window.length"
+        )
+    return windows
+
+
+def _input_statistics(windows: WindowSet) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return mean and standard deviation (3,) of the features of up to 2000 windows spread over all."""
+    which = np.unique(np.linspace(0, len(windows) - 1, min(2000, len(windows))).astype(np.int64))
+    features = windows.batch(which).reshape(-1, windows.features.channels).astype(np.float64)
+    return features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+
+
+def _identity(config: MailConfig, entries: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Return what two starts must share to be one run: all but the time limit."""
+    settings = config.to_mapping()
+    del settings["training"]["max_minutes"]
+    return {"settings": settings, "seed": seed, "recordings": {f"{e['role']} {e['name']}": e["hash"] for e in entries}}
+
+
+def _card(config: MailConfig, fit: Fit, traces: list[Trace], entries: list[dict[str, Any]], seed: int) -> ModelCard:
+    origin = traces[0].info.origin_lat_lon
+    steps = {"epochs": fit.progress.epoch, "best_epoch": fit.progress.best_epoch}
+    return ModelCard(
+        method="mail",
+        settings=config.to_mapping(),
+        covariance=second_moment(fit.errors).tolist(),
+        origin_lat_lon=list(origin) if origin else None,
+        training_recordings=entries,
+        metrics={"held_out": error_metrics(fit.errors), **steps, "minutes": round(fit.progress.minutes, 2)},
+        provenance=provenance(seed),
+    )
+
+
+def _device(options: TrainOptions) -> torch.device:
+    """Return the device asked for and apply the number of threads."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    available = torch.cuda.is_available()
+    if options.device == "cuda" and not available:
+        raise TrainingError(
+            "--device cuda: torch finds no CUDA device; use --device cpu, or install a CUDA build of torch"
+        )
+    return torch.device("cuda" if available and options.device != "cpu" else "cpu")

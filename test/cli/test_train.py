@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from surveys import write_survey
+
+from mail_localization.cli import main
+from mail_localization.methods import METHODS
+from mail_localization.models.artifact import load_model
+
+TINY = {
+    "window": {"length": 100},
+    "network": {"scales": [50, 100], "hidden": 4, "embedding_hidden": 4, "embedding": 4, "attention_hidden": 4},
+    "training": {"epochs": 1, "batch": 50},
+}
+
+
+@pytest.fixture
+def survey(tmp_path: Path) -> Path:
+    write_survey(tmp_path / "bags", seconds=8.0)
+    return tmp_path / "bags"
+
+
+def _train(survey: Path, *more: str) -> int:
+    return main(["train", "--bags", str(survey), "--out", str(survey.parent / "model"), *more])
+
+
+def test_mail_is_trained_with_a_config_file(survey: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = survey.parent / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY))
+    assert _train(survey, "--method", "mail", "--config", str(config), "--seed", "3", "--threads", "1") == 0
+    out, err = capfd.readouterr()
+    assert "held-out error mean" in out
+    assert "epoch 1, loss" in err
+    card, _ = load_model(survey.parent / "model")
+    assert (card.method, card.provenance["seed"]) == ("mail", 3)
+
+
+def test_magnetic_nn_is_built_by_the_same_command(survey: Path) -> None:
+    config = survey.parent / "nn.yaml"
+    config.write_text("window: {length: 100}")
+    assert _train(survey, "--method", "magnetic_nn", "--config", str(config)) == 0
+    assert load_model(survey.parent / "model")[0].method == "magnetic_nn"
+
+
+def test_unknown_setting_names_file_and_nearest(survey: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = survey.parent / "bad.yaml"
+    config.write_text("training: {learning_rat: 1.0}")
+    assert _train(survey, "--method", "mail", "--config", str(config)) == 1
+    assert "bad.yaml: training: unknown setting 'learning_rat'; did you mean" in capsys.readouterr().err
+
+
+def test_folder_without_recordings_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--method", "mail", "--bags", str(tmp_path), "--out", str(tmp_path / "m")]) == 1
+    err = capsys.readouterr().err
+    assert str(tmp_path) in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--max-minutes", "-1"], ["--max-minutes", "nan"]])
+def test_time_limit_must_be_positive(survey: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert _train(survey, "--method", "mail", *arguments) == 1
+    assert "--max-minutes" in capsys.readouterr().err
+
+
+def test_unknown_method_is_wrong_usage(survey: Path) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        _train(survey, "--method", "mial")
+    assert exit_info.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "config").glob("mail*.yaml")), ids=lambda p: p.name
+)
+def test_shipped_config_is_read(path: Path) -> None:
+    METHODS["mail"].config.from_yaml(path)
+
+
+def test_help_imports_no_torch(python: str) -> None:
+    code = (
+        "import sys; from mail_localization.cli import build_parser; build_parser().format_help();"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([python, "-c", code], check=True)
