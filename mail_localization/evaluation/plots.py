@@ -58,7 +58,7 @@ def trajectory_plot(replay: Replay, error_limit: float, box: Box, plan: FloorPla
     """Draw the reference and the estimates taken at each second, coloured by error up to `error_limit` m."""
     pairs = replay.association
     left, right, bottom, top = box
-    figure = _figure(min(max(4.6 * (top - bottom) / (right - left), 1.6), 6.5) + 0.9)
+    figure = _figure(min(max(4.0 * (top - bottom) / (right - left), 1.6), 6.5) + 0.9)
     axes = _axes(figure, "x (m)", "y (m)")
     if plan is not None:
         _draw_plan(axes, plan)

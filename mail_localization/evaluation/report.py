@@ -46,7 +46,8 @@ p { margin: .5rem 0; max-width: 46rem; }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .9rem .32rem 0; border-bottom: 1px solid #eef0f2; text-align: right;
   white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere;
+  min-width: 9rem; }
 th { font-weight: 600; vertical-align: bottom; }
 td .meaning { font-size: .85rem; margin-left: .7rem; }
 @media (max-width: 46rem) { td .meaning { display: block; line-height: 1.25; margin: 0; max-width: 15rem; } }
@@ -169,9 +170,10 @@ def _recording_section(evaluation: Evaluation, name: str, pictures: Pictures) ->
         if (name, replay.task.model) in pictures.trajectory
     ]
     shown.append(_picture(pictures.error[name], "Error over time; marks below the axis: no position", "wide"))
+    layout = "pair" if len(replays) > 1 else "single"
     return (
         f"<h3>{escape(name)}</h3><div class=muted>{escape(', '.join(about))}</div>"
-        f'<div class="pair">{"".join(shown)}</div>'
+        f'<div class="{layout}">{"".join(shown)}</div>'
     )
 
 
