@@ -43,7 +43,6 @@ def test_units_times_and_orientation(tmp_path: Path) -> None:
     # The app read the first row at 0.104 s of its clock; the sensor's interval is kept.
     assert first.t_ns == CREATED_NS + 104_000_000
     assert isinstance(second, MagneticSample)
-    assert isinstance(second, MagneticSample)
     assert second.t_ns - first.t_ns == 20_000_000
     assert isinstance(imu, ImuSample)
     assert (imu.acceleration, imu.angular_velocity) == ((0, 0, 9.8), (0.1, 0.2, 0.3))
