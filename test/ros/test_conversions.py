@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pytest
 
-pytest.importorskip("rclpy", reason="rclpy is not installed")
-
 from rclpy.serialization import deserialize_message, serialize_message
 
 from mail_localization.data import messages
