@@ -31,7 +31,7 @@ setup(
         (f"share/{NAME}/config", sorted(glob("config/*.yaml"))),
     ],
     install_requires=["matplotlib", "numpy>=1.26", "PyYAML", "scipy", "tqdm"],
-    extras_require={"bags": BAGS, "models": MODELS, "all": BAGS + MODELS, "test": ["pytest<8.4"]},
+    extras_require={"bags": BAGS, "models": MODELS, "all": BAGS + MODELS, "test": ["hypothesis", "pytest<8.4"]},
     entry_points={
         "console_scripts": [
             f"mail_localization = {NAME}.cli:main",
