@@ -30,7 +30,7 @@ setup(
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{NAME}/config", sorted(glob("config/*.yaml"))),
     ],
-    install_requires=["matplotlib", "numpy>=1.26", "PyYAML", "scipy", "tqdm"],
+    install_requires=["matplotlib", "numpy>=1.26", "pillow", "PyYAML", "scipy", "tqdm"],
     extras_require={"bags": BAGS, "models": MODELS, "all": BAGS + MODELS, "test": ["hypothesis", "pytest<8.4"]},
     entry_points={
         "console_scripts": [
