@@ -18,8 +18,6 @@ from mail_localization.models.gru import Gru
 from mail_localization.types import FloatArray
 
 CHANNELS = 3
-GRID = 50
-"""Samples. A live localizer can keep finished sub-sequences if all start on one grid of the absolute clock."""
 
 
 class MailSettings(Settings):
@@ -41,20 +39,20 @@ class MailSettings(Settings):
             raise ConfigError(f"scales: {self.scales!r} must be at least one length, each once")
 
 
-def subsequence_starts(length: int, scale: int) -> tuple[int, ...]:
+def subsequence_starts(length: int, scale: int, grid: int) -> tuple[int, ...]:
     """Return where the P = ceil(length / scale) sub-sequences of a scale start (eq. 1).
 
-    They are spread evenly from 0 to length - scale, each start moved down to the 50-sample grid where that leaves
-    no gap and the last lies on it (scale 150 of 500: 0, 100, 200, 350). They overlap where the scale does not
-    divide the length.
+    They are spread evenly from 0 to length - scale, and overlap where the scale does not divide the length. Each
+    start is moved down to the grid where that leaves no gap and the last lies on it (scale 150 of 500, grid 50:
+    0, 100, 200, 350), so that windows a multiple of the grid apart share all but their newest sub-sequences.
     """
     last, steps = length - scale, math.ceil(length / scale) - 1
     if steps == 0:
         return (0,)
     even = [i * last // steps for i in range(steps + 1)]
-    gridded = [start // GRID * GRID for start in even]
+    gridded = [start // grid * grid for start in even]
     whole = gridded[-1] == last and all(b - a <= scale for a, b in itertools.pairwise(gridded))
-    return tuple(gridded if whole and scale >= GRID else even)
+    return tuple(gridded if whole else even)
 
 
 class Mail(nn.Module):
@@ -70,7 +68,8 @@ class Mail(nn.Module):
         if max(settings.scales) > length:
             raise ConfigError(f"scales: {max(settings.scales)} exceeds the window's length of {length} samples")
         self.settings, self.length = settings, length
-        self.starts = [subsequence_starts(length, scale) for scale in settings.scales]
+        grid = math.gcd(*settings.scales)
+        self.starts = [subsequence_starts(length, scale, grid) for scale in settings.scales]
         self.grus = nn.ModuleList(Gru(CHANNELS, settings.hidden) for _ in settings.scales)
         self.embeddings = nn.ModuleList(
             nn.Sequential(

@@ -97,12 +97,15 @@ class WindowSet:
 
 
 def walking_speed(trace: Trace, period: float) -> float:
-    """Return the median speed of a trace's rows while it moves, m/s, from its references; 0 if it never does.
+    """Return the median speed of a trace while it moves, m/s, from its references; 0 if it never does.
 
     Args:
-        period: of the rows, s.
+        trace: a surveyed trace.
+        period: of its rows, s.
     """
-    steps = [np.hypot(*np.diff(labels, axis=0).T) / period for labels in trace.positions if len(labels) > 1]
-    speeds = np.concatenate([np.empty(0), *steps])
+    # Over two seconds: some references are rounded in time or space and jump from row to row.
+    lag = max(1, round(2.0 / period))
+    chords = [labels[lag:] - labels[:-lag] for labels in trace.positions if len(labels) > lag]
+    speeds = np.concatenate([np.empty(0), *(np.hypot(*chord.T) / (lag * period) for chord in chords)])
     moving = speeds[speeds > STANDING]  # a comparison with NaN, outside the references, is false
     return float(np.median(moving)) if len(moving) else 0.0

@@ -103,26 +103,29 @@ def test_default_size_equals_plain_reading_of_equations():
 
 
 @pytest.mark.parametrize(
-    ("length", "scale", "expected"),
+    ("length", "scale", "grid", "expected"),
     [
-        (500, 50, tuple(range(0, 500, 50))),
-        (500, 150, (0, 100, 200, 350)),
-        (500, 200, (0, 150, 300)),
-        (500, 250, (0, 250)),
-        (500, 500, (0,)),
-        (10, 4, (0, 3, 6)),
+        (500, 50, 50, tuple(range(0, 500, 50))),
+        (500, 150, 50, (0, 100, 200, 350)),
+        (500, 200, 50, (0, 150, 300)),
+        (500, 250, 50, (0, 250)),
+        (500, 500, 50, (0,)),
+        (100, 30, 10, (0, 20, 40, 70)),
+        (10, 4, 1, (0, 3, 6)),
+        (10, 4, 4, (0, 3, 6)),
     ],
 )
-def test_subsequences_start_on_the_grid(length, scale, expected):
-    assert subsequence_starts(length, scale) == expected
+def test_subsequences_start_on_the_grid(length, scale, grid, expected):
+    assert subsequence_starts(length, scale, grid) == expected
 
 
 @pytest.mark.parametrize("length", [7, 50, 130, 500, 501, 560])
+@pytest.mark.parametrize("grid", [1, 10, 50])
 @pytest.mark.parametrize("scale", [1, 3, 7, 50, 60, 80, 130, 333])
-def test_subsequences_cover_the_window_without_gaps(length, scale):
+def test_subsequences_cover_the_window_without_gaps(length, scale, grid):
     if scale > length:
         return
-    starts = subsequence_starts(length, scale)
+    starts = subsequence_starts(length, scale, grid)
     assert len(starts) == math.ceil(length / scale)
     covered = {i for start in starts for i in range(start, start + scale)}
     assert covered == set(range(length))

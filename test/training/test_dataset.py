@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,10 @@ def test_windows_without_reference_are_dropped(tmp_path: Path) -> None:
 def test_speeds_the_wrong_way_round_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"speed_min: 2\.0 exceeds speed_max: 1\.5"):
         AugmentationSettings(speed_min=2.0)
+
+
+def test_walking_speed_does_not_mind_references_rounded_in_time(traces: list[Trace]) -> None:
+    """A reference that stands for 0.2 s and then jumps, as some datasets have it."""
+    positions = [labels[np.arange(len(labels)) // 10 * 10] for labels in traces[1].positions]
+    stepped = dataclasses.replace(traces[1], positions=positions)
+    assert walking_speed(stepped, 0.02) == pytest.approx(1.2, rel=0.02)
