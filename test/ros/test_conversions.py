@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-
 from rclpy.serialization import deserialize_message, serialize_message
 
 from mail_localization.data import messages

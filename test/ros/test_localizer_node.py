@@ -43,7 +43,7 @@ def test_node_localizes_between_bad_messages_and_not_before_a_window(survey, sta
     peer.spin_for(0.5)
     for sample in WALK[:40]:
         publisher.publish(magnetic_to_msg(sample))
-        publisher.publish(magnetic_to_msg(dataclasses.replace(sample, t_ns=sample.t_ns + 1, field=(math.nan, 0.0, 0.0))))
+        publisher.publish(magnetic_to_msg(MagneticSample(sample.t_ns + 1, (math.nan, 0.0, 0.0))))
     peer.spin_for(0.5)
     assert heard == []
     publisher.publish(magnetic_to_msg(dataclasses.replace(WALK[0], t_ns=0)))
