@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_import(args.source, args.src, origin)
     results: list[ImportResult] = []
     try:
-        results.extend(tqdm(import_all(plan, options, args.jobs), total=len(plan), unit="trace", disable=None))
+        for result in tqdm(import_all(plan, options, args.jobs), total=len(plan), unit="trace", disable=None):
+            results.append(result)
     finally:
         # Interrupted or not, what has been written is on record.
         report = write_report(sorted(results, key=lambda r: r.recording), options)

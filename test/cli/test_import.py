@@ -9,6 +9,7 @@ from mail_localization.cli import main
 from mail_localization.cli.import_ import _SOURCES
 from mail_localization.data.recording import Recording
 from mail_localization.data.sources import SOURCES
+from mail_localization.data.sources.importer import ImportOptions, import_all, plan_import
 from mail_localization.types import MagneticSample
 
 ROW = "{t},{t},0,0.6,9.8,0.1,0.2,0.3,100,0,-240,9.82,0.37,260,{x},107.5,0.58"
@@ -145,3 +146,13 @@ def test_unknown_source_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["import", "uji", str(tmp_path), str(tmp_path)])
     assert stopped.value.code == 2
+
+
+def test_interrupted_import_begins_no_further_file(dataset: Path, tmp_path: Path) -> None:
+    for number in range(3, 40):
+        _write_run(dataset / "scenario_b" / f"sensor_wifi_1_{number}_timestep100.csv")
+    options = ImportOptions("mmloc", tmp_path / "out")
+    results = import_all(plan_import("mmloc", dataset), options, jobs=2)
+    next(results)
+    results.close()  # what Ctrl-C does to the command's loop
+    assert len(list((tmp_path / "out" / "scenario_b").iterdir())) < 39

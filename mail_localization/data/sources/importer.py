@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 import traceback
 from collections import Counter
@@ -81,7 +82,7 @@ def import_all(plan: dict[Path, str], options: ImportOptions, jobs: int) -> Iter
         _warm_up()
         yield from (import_one(file, name, options) for file, name in plan.items())
         return
-    with ProcessPoolExecutor(min(jobs, len(plan)), initializer=_warm_up) as pool:
+    with ProcessPoolExecutor(min(jobs, len(plan)), initializer=_start_worker) as pool:
         futures = [pool.submit(import_one, file, name, options) for file, name in plan.items()]
         try:
             for future in as_completed(futures):
@@ -89,7 +90,15 @@ def import_all(plan: dict[Path, str], options: ImportOptions, jobs: int) -> Iter
         except BrokenProcessPool as err:
             raise RecordingError(f"{options.out}: an import process was killed (memory?); use fewer --jobs") from err
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Interrupted: the files in work are finished, the others not begun.
+            for future in futures:
+                future.cancel()
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent: it stops handing out files, and no worker prints a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _warm_up()
 
 
 def _warm_up() -> None:

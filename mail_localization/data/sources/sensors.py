@@ -45,6 +45,8 @@ def magnetic_samples(field: Stream, problems: Problems) -> list[MagneticSample]:
     # Rows in another unit than the rest, and the zeros of a sensor that has not started.
     plausible = (strength * scale > 1e-6) & (strength * scale < 5e-3)
     problems["magnetometer: |B| outside 1 to 5000 microtesla"] += int((~plausible).sum())
+    if median * scale < 100e-6:
+        problems["magnetometer: |B| above 500 microtesla, kept"] += int((plausible & (strength * scale > 5e-4)).sum())
     rows = field[plausible]
     vectors = (rows.values * scale).tolist()
     return [MagneticSample(t, (x, y, z)) for t, (x, y, z) in zip(rows.t_ns.tolist(), vectors, strict=True)]
