@@ -86,7 +86,7 @@ def _read_picture(path: Path, mode: str) -> npt.NDArray[np.uint8]:
                 image.thumbnail((1600, 1600))
                 return _on_white(image)
             return np.asarray(image.convert(mode), dtype=np.uint8)
-    except (OSError, UnidentifiedImageError, ValueError) as err:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as err:
         raise EvaluationError(f"{path}: cannot be read as a picture: {err}") from err
 
 

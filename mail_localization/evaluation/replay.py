@@ -74,15 +74,21 @@ def replay_offline(tasks: list[Task], jobs: int = 1) -> Iterator[Replay | Skippe
         return
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
+    others = set(active_children())
     # A forked child of a process that holds torch's or ROS's threads can hang: start workers afresh.
-    workers = ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _use_one_thread)
+    workers = ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _start_worker)
     try:
         for done in as_completed([workers.submit(_replay_or_skip, task) for task in tasks]):
             yield done.result()
     except BrokenProcessPool as err:
         raise EvaluationError("a worker process died, out of memory perhaps; try --jobs 1") from err
+    except BaseException:
+        # Interrupted: nobody waits for the rest of a long recording.
+        for worker in set(active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         workers.shutdown(cancel_futures=True)
 
@@ -203,6 +209,10 @@ def _why_nothing(recording: Recording, inputs: frozenset[str]) -> str:
     return f"no estimate: the recording ({length}) is shorter than the model's window, or its sensors have gaps"
 
 
-def _use_one_thread() -> None:
-    """Keep a worker's linear algebra to one thread: the workers themselves fill the cores."""
+def _start_worker() -> None:
+    """Keep a worker's linear algebra to one thread, and leave an interrupt to the parent."""
+    import signal
+
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    # A worker that dies of Ctrl-C may hold the lock of the queue, and then the parent never ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

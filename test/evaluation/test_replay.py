@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,15 @@ def test_worker_processes_give_the_same_replays(model: Path, survey: list[Path])
         assert len(replay.estimates) > 10
         np.testing.assert_array_equal(replay.estimates.position, workers[key].estimates.position)
         np.testing.assert_array_equal(replay.association.error, workers[key].association.error)
+
+
+def test_a_replay_that_is_given_up_ends_its_workers(model: Path, survey: list[Path]) -> None:
+    others = set(active_children())
+    outcomes = replay_offline([task(model, path) for path in survey * 4], jobs=2)
+    next(outcomes)
+    assert set(active_children()) - others
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not set(active_children()) - others
 
 
 def test_a_surveyed_corridor_is_recognized(model: Path, survey: list[Path]) -> None:
