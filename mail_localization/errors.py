@@ -34,3 +34,10 @@ class MissingDependencyError(MailLocalizationError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}: pip install 'mail_localization[{extra}]'")
+
+
+class MissingRosError(MailLocalizationError):
+    """ROS 2 is not there."""
+
+    def __init__(self, purpose: str) -> None:
+        super().__init__(f"{purpose} needs ROS 2 (rclpy): source a ROS 2 installation, or use the .venv of `make venv`")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mail_localization.errors import MissingDependencyError
+from mail_localization.errors import MissingRosError
 
 HELP = "Publish recordings over ROS with their original timing."
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from mail_localization.ros.player import PlaySettings, play_bags
     except ImportError as err:
-        raise MissingDependencyError("ROS 2 (rclpy)", "ros", "play") from err
+        raise MissingRosError("play") from err
     from mail_localization.data.recording import find_recordings
 
     settings = PlaySettings(rate=args.rate, clock=args.clock, only=tuple(args.only))

