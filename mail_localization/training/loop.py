@@ -35,7 +35,7 @@ class TrainingSettings(Settings):
     warmup: int = setting(100, "batches over which the rate rises to its initial value", minimum=0)
     decay: float = setting(0.5, "factor on the rate when the validation error stops falling", minimum=0.01, maximum=1.0)
     patience: int = setting(
-        20, "epochs without a better validation error before a decay; at most a tenth of those that fit the time",
+        20, "epochs without a better validation error before a decay; at most a fifth of those that fit the time",
         minimum=1,
     )  # fmt: skip
     stop_after: int = setting(5, "decays without a better validation error after which training stops", minimum=1)
@@ -130,7 +130,7 @@ def fit(
         minutes = (time.monotonic() - epoch_started) / 60
         state.epoch, state.minutes = state.epoch + 1, state.minutes + minutes
         state.planned = state.planned or min(settings.epochs, max(1, int(limits.max_minutes / minutes)))
-        if state.waited >= min(settings.patience, max(1, state.planned // 10)):
+        if state.waited >= min(settings.patience, max(1, state.planned // 5)):
             state.waited, state.decays, state.fruitless = 0, state.decays + 1, state.fruitless + 1
         save_checkpoint(out, run, state, best, model=model, optimizer=optimizer)
 
