@@ -79,7 +79,10 @@ class LocalizerNode(Node):  # type: ignore[misc]
             topic,
             functools.partial(self._receive, stream, convert),
             QoSProfile(depth=self.settings.queue_depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-            event_callbacks=SubscriptionEventCallbacks(message_lost=functools.partial(self._count_lost, stream)),
+            # The executor looks at each event before every message: best effort fits any publisher, so only losses.
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=functools.partial(self._count_lost, stream), use_default_callbacks=False
+            ),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
