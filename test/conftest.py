@@ -60,12 +60,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def root() -> Path:
-    """Return the repository's root."""
-    return ROOT
-
-
-@pytest.fixture(scope="session")
 def python() -> str:
     """Return the interpreter for child processes."""
     return sys.executable

@@ -1,6 +1,7 @@
 """Wi-Fi scans as JSON text in a std_msgs/String, the form CMU/IBM CaBot uses; no standard message exists.
 
-`{"timestamp": s, "data": [{"mac", "rssi", "ssid", "frequency" (MHz) or "channel", "age" (s)}]}`; only `mac` and `rssi` are required.
+`{"timestamp": s, "data": [{"mac", "rssi", "ssid", "frequency" (MHz) or "channel", "age" (s)}]}`;
+only `mac` and `rssi` are required.
 """
 
 from __future__ import annotations
