@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network is trained"
     )
-    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads; default: torch's own choice")
+    parser.add_argument(
+        "--threads", type=positive_int, metavar="N", default=1, help="CPU threads; more only pay on an idle machine"
+    )
     add_topic_arguments(parser)
 
 

@@ -121,8 +121,7 @@ def _card(config: MailConfig, fit: Fit, traces: list[Trace], entries: list[dict[
 
 def _device(options: TrainOptions) -> torch.device:
     """Return the device asked for and apply the number of threads."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    torch.set_num_threads(options.threads)
     available = torch.cuda.is_available()
     if options.device == "cuda" and not available:
         raise TrainingError(

@@ -21,8 +21,8 @@ class TrainOptions:
     """Recordings, or folders of them, held out for validation; empty: the method chooses by recording."""
     device: str = "auto"
     """cpu, cuda, or auto (cuda where there is one)."""
-    threads: int | None = None
-    """CPU threads; None leaves the library's choice."""
+    threads: int = 1
+    """CPU threads. A time step is too short to share well: beside other work, two threads wait more than they do."""
     topics: Topics = field(default_factory=Topics)
     """Names of the topics in the recordings."""
     progress: bool = True
@@ -31,5 +31,5 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise TrainingError(f"--max-minutes: {self.max_minutes!r} is not positive; give minutes, e.g. 30")
-        if self.threads is not None and self.threads < 1:
+        if self.threads < 1:
             raise TrainingError(f"--threads: {self.threads!r} is below 1; give the number of CPU threads")
