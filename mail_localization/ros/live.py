@@ -41,6 +41,7 @@ SETTLE = 0.5
 """Pause before the first message, s."""
 STOP_TIMEOUT = 15.0
 """Time the node may take to stop, s."""
+LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 @dataclass
@@ -169,9 +170,6 @@ def _process(model: Path, hop: int, namespace: str, domain: int, rate: float) ->
             node.kill()
 
 
-LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-
-
 @contextlib.contextmanager
 def _participant(domain: int, namespace: str) -> Iterator[Node]:
     """Create a node of our own in a context of its own, so that the caller's ROS stays untouched."""
@@ -181,8 +179,9 @@ def _participant(domain: int, namespace: str) -> Iterator[Node]:
     try:
         rclpy.init(args=[], context=context, domain_id=domain)
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+        for name in LOCALHOST:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
     try:
         yield rclpy.create_node("live_evaluator", namespace=namespace, context=context, use_global_arguments=False)
     finally:
