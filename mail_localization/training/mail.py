@@ -44,6 +44,7 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
         TrainingError: too few recordings, none long enough, or `out` holds the checkpoint of another run.
     """
     device = _device(options)
+    _make_folder(out)
     held_out = set(find_recordings(list(options.validation))) if options.validation else set()
     traces = load_traces([p for p in recordings if p not in held_out], options.topics, config.window, config.magnetic)
     validation = load_traces(sorted(held_out), options.topics, config.window, config.magnetic)
@@ -117,6 +118,14 @@ def _card(config: MailConfig, fit: Fit, traces: list[Trace], entries: list[dict[
         metrics={"held_out": error_metrics(fit.errors), **steps, "minutes": round(fit.progress.minutes, 2)},
         provenance=provenance(seed),
     )
+
+
+def _make_folder(out: Path) -> None:
+    """Make sure now, not after an epoch, that the model can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise TrainingError(f"{out}: cannot be made a model folder: {err.strerror}; give another --out") from err
 
 
 def _device(options: TrainOptions) -> torch.device:

@@ -31,5 +31,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise TrainingError(f"--max-minutes: {self.max_minutes!r} is not positive; give minutes, e.g. 30")
+        if self.seed < 0:
+            raise TrainingError(f"--seed: {self.seed!r} is negative; give a whole number from 0")
         if self.threads < 1:
             raise TrainingError(f"--threads: {self.threads!r} is below 1; give the number of CPU threads")

@@ -59,10 +59,18 @@ def test_folder_without_recordings_is_named(tmp_path: Path, capsys: pytest.Captu
     assert str(tmp_path) in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--max-minutes", "-1"], ["--max-minutes", "nan"]])
-def test_time_limit_must_be_positive(survey: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert _train(survey, "--method", "mail", *arguments) == 1
-    assert "--max-minutes" in capsys.readouterr().err
+@pytest.mark.parametrize(("option", "value"), [("--max-minutes", "-1"), ("--max-minutes", "nan"), ("--seed", "-1")])
+def test_option_out_of_range_is_named(
+    survey: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(survey, "--method", "mail", option, value) == 1
+    assert f"error: {option}: {value}" in capsys.readouterr().err
+
+
+def test_file_in_the_place_of_the_model_folder_is_named(survey: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (survey.parent / "model").write_text("notes")
+    assert _train(survey, "--method", "mail") == 1
+    assert "cannot be made a model folder: File exists; give another --out" in capsys.readouterr().err
 
 
 def test_unknown_method_is_wrong_usage(survey: Path) -> None:
