@@ -97,7 +97,7 @@ def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
     """Play every recording over DDS to the real node, one after the other, and collect its poses.
 
     Raises:
-        EvaluationError: there is no ROS 2 here.
+        MissingRosError: there is no ROS 2 here.
     """
     try:
         from mail_localization.ros import live

@@ -152,16 +152,20 @@ def main(args: list[str] | None = None) -> int:
     node = None
     try:
         node = _start(args)
-        node.configure()
-        signals.leave_at_once = False
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        node.configure()
+        signals.leave_at_once = False
         executor.spin()
     except ExternalShutdownException:
         pass
     except MailLocalizationError as err:
         get_logger(NAME).fatal(str(err))
         return 1
+    except RuntimeError:
+        # A context shut down between two callbacks makes rclpy's next wait fail with an RCLError instead.
+        if rclpy.ok():
+            raise
     finally:
         signals.leave_at_once = False
         if node is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,17 @@ class Fit:
     """(n, 2) estimate less reference on the validation windows with those weights, m."""
 
 
+@contextlib.contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Count denormal numbers as 0: gradients fade to them over 500 time steps, and a CPU is slow with those."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@_denormals_flushed()
 def fit(
     model: Mail, training: WindowSet, validation: WindowSet, settings: TrainingSettings, *,
     seed: int, out: Path, run: dict[str, Any], limits: Limits,
@@ -81,8 +94,6 @@ def fit(
     batches = math.ceil(len(training) / settings.batch)
     clock = _Clock(limits.max_minutes, settings.epochs)
     bar = tqdm(total=batches, unit="batch", disable=not limits.progress, file=sys.stderr, dynamic_ncols=True)
-    # Gradients fade to denormal numbers over 500 time steps, and a CPU is many times slower with those.
-    torch.set_flush_denormal(True)
 
     while state.epoch < settings.epochs and state.fruitless < settings.stop_after and not clock.out_of_time:
         # One pass over the training windows in random order.

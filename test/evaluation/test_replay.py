@@ -11,7 +11,7 @@ import pytest
 from surveys import corridor_walk, write_survey
 
 from mail_localization.data.recording import Recording, RecordingInfo, write_recording
-from mail_localization.errors import EvaluationError
+from mail_localization.errors import MissingRosError
 from mail_localization.evaluation.replay import (
     Replay,
     Skipped,
@@ -154,5 +154,5 @@ def test_live_without_ros_says_what_to_do(model: Path, survey: list[Path], monke
     monkeypatch.setitem(sys.modules, "rclpy", None)
     monkeypatch.delitem(sys.modules, "mail_localization.ros.live", raising=False)
     monkeypatch.delattr("mail_localization.ros.live", raising=False)
-    with pytest.raises(EvaluationError, match=r"rclpy.*source a ROS 2 installation"):
+    with pytest.raises(MissingRosError, match=r"--live needs ROS 2 .* source a ROS 2 installation"):
         list(replay_live([task(model, survey[0])], 1.0))

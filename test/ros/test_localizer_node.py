@@ -57,7 +57,7 @@ def test_node_localizes_between_bad_messages_and_not_before_a_window(survey, sta
     assert pose.pose.pose.position.x == pytest.approx(truth, abs=1.0)
     assert np.linalg.eigvalsh(pose.pose.covariance.reshape(6, 6)).min() >= 0.05**2 - 1e-9
     peer.spin_until(lambda: "mag.non_finite 40" in node.words and "mag.zero_stamp 1" in node.words, node.words)
-    assert node.stop() == 0
+    assert node.stop() == 0, node.words
 
 
 def test_node_runs_with_the_arguments_of_launch_ros(survey, start_node, peer, tmp_path) -> None:
@@ -77,7 +77,7 @@ def test_node_runs_with_the_arguments_of_launch_ros(survey, start_node, peer, tm
     for sample in WALK:
         publisher.publish(magnetic_to_msg(sample))
     peer.spin_until(lambda: len(heard) > 0, node.words)
-    assert node.stop() == 0
+    assert node.stop() == 0, node.words
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT] * 2, [signal.SIGTERM] * 2])
