@@ -24,7 +24,7 @@ demo: venv ## simulate a site, train, play a recording to the live node, evaluat
 test: lint unit ros-test ## lint, types, unit tests without ROS, ROS tests, installed executable
 
 lint: venv ## ruff and mypy
-	@echo "== ruff" && $(PY) -m ruff check --quiet .
+	@echo "== ruff" && $(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
 	@echo "== mypy" && $(PY) -m mypy --no-error-summary
 
 unit: venv ## unit tests with ROS hidden

@@ -55,9 +55,7 @@ class LiveResult:
     """Warnings and errors of the node."""
 
 
-def replay_live(
-    model: Path, recording: Path, topics: Topics = Topics(), rate: float = 1.0, hop: int = 0
-) -> LiveResult:
+def replay_live(model: Path, recording: Path, topics: Topics = Topics(), rate: float = 1.0, hop: int = 0) -> LiveResult:
     """Start localizer_node as its own process, play a recording to it and return what it published.
 
     Raises:

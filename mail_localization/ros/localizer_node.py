@@ -123,9 +123,7 @@ class LocalizerNode(Node):  # type: ignore[misc]
             return
         stated = PoseEstimate(estimate.t_ns, estimate.position, covariance)
         settings = self.settings
-        self._publisher.publish(
-            conversions.pose_to_msg(stated, settings.global_frame_id, settings.unobserved_variance)
-        )
+        self._publisher.publish(conversions.pose_to_msg(stated, settings.global_frame_id, settings.unobserved_variance))
 
     def _count_lost(self, stream: str, event: Any) -> None:
         self.problems[f"{stream}.lost_on_the_way"] += event.total_count_change

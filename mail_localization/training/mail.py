@@ -10,6 +10,7 @@ import torch
 
 from mail_localization.config import group
 from mail_localization.data.recording import find_recordings
+from mail_localization.data.splits import hold_out, warn_if_unvisited
 from mail_localization.data.traces import Trace, load_traces
 from mail_localization.errors import ConfigError, TrainingError
 from mail_localization.localizer import WindowedConfig
@@ -48,8 +49,10 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
     held_out = set(find_recordings(list(options.validation))) if options.validation else set()
     traces = load_traces([p for p in recordings if p not in held_out], options.topics, config.window, config.magnetic)
     validation = load_traces(sorted(held_out), options.topics, config.window, config.magnetic)
-    if not validation:
-        traces, validation = split(traces, config.training.validation_share, options.seed)
+    if validation:
+        warn_if_unvisited(traces, validation)
+    else:
+        traces, validation = hold_out(traces, config.training.validation_share, options.seed)
     features = MagneticFeatures(config.magnetic, config.window.rate_hz)
     training_windows = _windows(traces, features, config, config.training.hop)
     validation_windows = _windows(validation, features, config, config.window.hop)
@@ -66,19 +69,6 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
     )  # fmt: skip
     card = _card(config, result, traces, entries, options.seed)
     save_model(out, card, {name: value.numpy() for name, value in result.weights.items()})
-
-
-def split(traces: list[Trace], share: float, seed: int) -> tuple[list[Trace], list[Trace]]:
-    """Hold out a share of the recordings, at least one, drawn by the seed: training and validation traces."""
-    if len(traces) < 2:
-        raise TrainingError(
-            f"{', '.join(str(trace.path) for trace in traces) or 'no recording'}: one recording cannot be split into "
-            "training and validation; record a second round, or give --validation another recording"
-        )
-    count = min(len(traces) - 1, max(1, round(share * len(traces))))
-    chosen = set(np.random.default_rng(seed).permutation(len(traces))[:count].tolist())
-    kept = [trace for number, trace in enumerate(traces) if number not in chosen]
-    return kept, [trace for number, trace in enumerate(traces) if number in chosen]
 
 
 def _windows(traces: list[Trace], features: MagneticFeatures, config: MailConfig, hop: int) -> WindowSet:
