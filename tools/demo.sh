@@ -18,7 +18,7 @@ step "1/5 simulate a site and its surveys" simulate "$out/site" --seed 1
 step "2/5 build the magnetic nearest neighbour" \
     train --method magnetic_nn --bags "$out/site/train" --out "$out/magnetic_nn"
 step "3/5 train MAIL for $minutes minutes" \
-    train --method mail --bags "$out/site/train" --out "$out/mail" --config tools/demo.yaml --max-minutes "$minutes" --threads 1 --seed 1
+    train --method mail --bags "$out/site/train" --out "$out/mail" --config config/mail_mean_removed.yaml --max-minutes "$minutes" --threads 1 --seed 1
 step "4/5 evaluate both on all held-out recordings" \
     evaluate "$out/mail" "$out/magnetic_nn" --bags "$out/site/test" --map "$out/site/map.yaml" --out "$out/offline"
 recordings=("$out"/site/test/*/)
