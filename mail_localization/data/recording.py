@@ -5,13 +5,13 @@ MCAP is written; MCAP and sqlite3, compressed or not, split or single file, are 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +73,10 @@ def write_recording(
     path: Path, samples: Iterable[Sample | ReferencePose], info: RecordingInfo, topics: Topics = Topics()
 ) -> int:
     """Write a rosbag2 (MCAP) folder whole or not at all, sorted by stamp; return the number of messages."""
-    _require_rosbags()
-    from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+    try:
+        from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+    except ImportError as err:
+        raise MissingDependencyError("rosbags", "bags", "writing recordings") from err
 
     if path.exists():
         raise RecordingError(f"{path}: exists already; remove it or choose another output folder")
@@ -133,8 +135,7 @@ class Recording:
         self.path = Path(path)
         self.topics = topics
         self.problems: Counter[str] = Counter()
-        _require_rosbags()
-        with self._reader() as reader:
+        with open_bag(self.path) as reader:
             self._streams = self._find_streams(reader)
             self.counts = {c.topic: c.msgcount for c in reader.connections}
             empty = reader.message_count == 0
@@ -165,39 +166,18 @@ class Recording:
 
     def _read(self, streams: Collection[str]) -> Iterator[Sample | ReferencePose]:
         self.problems.clear()
-        with self._reader() as reader:
+        with open_bag(self.path) as reader:
             connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]
-            if not connections:
-                return
-            raw = reader.messages(connections)
-            while (item := self._next(raw)) is not None:
-                connection, logged_ns, data = item
-                sample = self._decode(reader, connection, logged_ns, data)
-                if sample is not None:
-                    yield sample
-
-    def _next(self, raw: Iterator[tuple[Connection, int, bytes]]) -> tuple[Connection, int, bytes] | None:
-        try:
-            return next(raw, None)
-        except Exception:
-            # A damaged file fails anywhere inside the storage library; what came before it stands.
-            self.problems["storage ends early or is damaged"] += 1
-            return None
-
-    def _decode(
-        self, reader: AnyReader, connection: Connection, logged_ns: int, data: bytes
-    ) -> Sample | ReferencePose | None:
-        stream = self._streams[connection.topic]
-        try:
-            message = reader.deserialize(data, connection.msgtype)
-            sample = messages.from_message(message, stream, logged_ns)
-        except Exception:
-            # Bytes from a stranger: the decoder may fail in any way, and one bad message must not end the bag.
-            self.problems[f"{connection.topic}: message cannot be read"] += 1
-            return None
-        if messages.stamp_ns(message) == 0:
-            self.problems[f"{connection.topic}: no stamp, logged time used"] += 1
-        return sample
+            for topic, logged_ns, message in decoded_messages(reader, connections, self.problems):
+                try:
+                    sample = messages.from_message(message, self._streams[topic], logged_ns)
+                except Exception:
+                    # The bag brings its own message definitions: a stranger's Imu may lack any field.
+                    self.problems[f"{topic}: message cannot be read"] += 1
+                    continue
+                if messages.stamp_ns(message) == 0:
+                    self.problems[f"{topic}: no stamp, logged time used"] += 1
+                yield sample
 
     def _find_streams(self, reader: AnyReader) -> dict[str, str]:
         """Return topic -> stream for the topics that are there and of a known type."""
@@ -220,31 +200,55 @@ class Recording:
             )
         return found
 
-    def _reader(self) -> AbstractContextManager[AnyReader]:
+
+@contextlib.contextmanager
+def open_bag(path: Path) -> Iterator[AnyReader]:
+    """Open a rosbag2 folder or file for raw reading.
+
+    Raises:
+        RecordingError: it is missing, damaged or no rosbag2.
+    """
+    try:
         from rosbags.highlevel import AnyReader
+    except ImportError as err:
+        raise MissingDependencyError("rosbags", "bags", "reading recordings") from err
+    try:
+        reader = AnyReader([path], default_typestore=messages.default_typestore())
+        reader.open()
+    except FileNotFoundError as err:
+        raise RecordingError(f"{path}: no such bag") from err
+    except Exception as err:
+        # Damaged storage fails anywhere in the library, not only with its own errors.
+        raise RecordingError(f"{path}: not a readable bag: {err}") from err
+    try:
+        if not reader.is2:
+            raise RecordingError(f"{path}: is a ROS 1 bag; convert it with `rosbags-convert`")
+        yield reader
+    finally:
+        reader.close()
 
+
+def decoded_messages(
+    reader: AnyReader, connections: Collection[Connection], problems: Counter[str]
+) -> Iterator[tuple[str, int, Any]]:
+    """Yield topic, time logged (ns) and message; what is damaged is counted in `problems` and left out."""
+    raw = reader.messages(connections) if connections else iter(())
+    while True:
         try:
-            reader = AnyReader([self.path], default_typestore=messages.default_typestore())
-            reader.open()
-        except FileNotFoundError as err:
-            raise RecordingError(f"{self.path}: no such bag") from err
-        except Exception as err:
-            # Damaged storage fails anywhere in the library, not only with its own errors.
-            raise RecordingError(f"{self.path}: not a readable bag: {err}") from err
-        return _closing(reader)
-
-
-class _closing(AbstractContextManager["AnyReader"]):
-    """Close an open reader on exit."""
-
-    def __init__(self, reader: AnyReader) -> None:
-        self._reader = reader
-
-    def __enter__(self) -> AnyReader:
-        return self._reader
-
-    def __exit__(self, *exc: object) -> None:
-        self._reader.close()
+            connection, logged_ns, data = next(raw)
+        except StopIteration:
+            return
+        except Exception:
+            # A damaged file fails anywhere inside the storage library; what came before it stands.
+            problems["storage ends early or is damaged"] += 1
+            return
+        try:
+            message = reader.deserialize(data, connection.msgtype)
+        except Exception:
+            # Bytes from a stranger: the decoder may fail in any way, and one bad message must not end the bag.
+            problems[f"{connection.topic}: message cannot be read"] += 1
+            continue
+        yield connection.topic, logged_ns, message
 
 
 def find_recordings(paths: Iterable[Path]) -> list[Path]:
@@ -272,10 +276,3 @@ def _read_info(reader: AnyReader) -> RecordingInfo:
         return RecordingInfo.from_json(custom[_INFO_KEY])
     except (KeyError, ValueError, TypeError):
         return RecordingInfo()
-
-
-def _require_rosbags() -> None:
-    try:
-        import rosbags.highlevel  # noqa: F401
-    except ImportError as err:
-        raise MissingDependencyError("rosbags", "bags", "reading and writing recordings") from err

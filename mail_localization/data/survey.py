@@ -16,7 +16,14 @@ from typing import Any
 
 from mail_localization.data import messages
 from mail_localization.data.landmarks import read_landmarks, resolve_landmarks
-from mail_localization.data.recording import Recording, RecordingInfo, Topics, write_recording
+from mail_localization.data.recording import (
+    Recording,
+    RecordingInfo,
+    Topics,
+    decoded_messages,
+    open_bag,
+    write_recording,
+)
 from mail_localization.errors import RecordingError
 from mail_localization.types import ReferencePose
 
@@ -141,30 +148,14 @@ def _position(message: Any) -> Any:
 
 def _read_topic(bag: Path, topic: str, types: Sequence[str], problems: Counter[str]) -> Iterator[tuple[Any, int]]:
     """Yield the messages of one topic with the time they were logged, ns."""
-    from rosbags.highlevel import AnyReader
-
-    with AnyReader([bag], default_typestore=messages.default_typestore()) as reader:
+    with open_bag(bag) as reader:
         found = [c for c in reader.connections if c.topic == topic]
         if not found:
             fitting = ", ".join(sorted({c.topic for c in reader.connections if c.msgtype in types})) or "none"
             raise RecordingError(f"{bag}: no topic {topic!r}; topics of {' or '.join(types)}: {fitting}")
         if found[0].msgtype not in types:
             raise RecordingError(f"{bag}: {topic} is {found[0].msgtype}, expected {' or '.join(types)}")
-        raw = reader.messages(found)
-        # Bytes from a stranger: storage or message may fail in any way; what can be read counts.
-        while True:
-            try:
-                connection, logged_ns, data = next(raw)
-            except StopIteration:
-                return
-            except Exception:
-                problems["storage ends early or is damaged"] += 1
-                return
-            try:
-                message = reader.deserialize(data, connection.msgtype)
-            except Exception:
-                problems[f"{topic}: message cannot be read"] += 1
-                continue
+        for _, logged_ns, message in decoded_messages(reader, found, problems):
             yield message, logged_ns
 
 

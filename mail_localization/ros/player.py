@@ -6,7 +6,6 @@ import dataclasses
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from mail_localization.config import Settings, setting
-from mail_localization.data import messages
+from mail_localization.data.recording import open_bag
 from mail_localization.errors import RecordingError
 from mail_localization.ros.conversions import time_to_msg
 
@@ -69,7 +68,7 @@ class Player:
         self._clock = node.create_publisher(Clock, "/clock", 10) if settings.clock else None
         self.publishers: dict[str, Publisher] = {}
         for bag in bags:
-            with opened(bag) as reader:
+            with open_bag(bag) as reader:
                 for connection in self._wanted(reader):
                     self._advertise(bag, connection.topic, connection.msgtype, qos or QoSProfile(depth=1000))
         if not self.publishers:
@@ -94,7 +93,7 @@ class Player:
 
     def _play_bag(self, bag: Path, observe: Observer | None) -> int:
         count = 0
-        with opened(bag) as reader:
+        with open_bag(bag) as reader:
             start_wall, start_ns = time.monotonic(), reader.start_time
             for event in self._events(reader):
                 _sleep_until(start_wall + (event.t_ns - start_ns) * 1e-9 / self._settings.rate)
@@ -163,25 +162,6 @@ def play_bags(
             repeat = loop
     finally:
         rclpy.try_shutdown()
-
-
-@contextmanager
-def opened(bag: Path) -> Iterator[AnyReader]:
-    """Open a rosbag2 folder or file for raw reading; RecordingError where it is none."""
-    from rosbags.highlevel import AnyReader
-
-    try:
-        reader = AnyReader([bag], default_typestore=messages.default_typestore())
-        reader.open()
-    except Exception as err:
-        # Damaged storage fails anywhere in the library, not only with its own errors.
-        raise RecordingError(f"{bag}: not a readable bag: {err}") from err
-    try:
-        if not reader.is2:
-            raise RecordingError(f"{bag}: is a ROS 1 bag; convert it with `rosbags-convert`")
-        yield reader
-    finally:
-        reader.close()
 
 
 def message_class(bag: Path, topic: str, msgtype: str) -> type:

@@ -15,8 +15,9 @@ from surveys import START_NS, corridor_walk
 
 from mail_localization.cli import main
 from mail_localization.data import messages
+from mail_localization.data.recording import open_bag
 from mail_localization.errors import RecordingError
-from mail_localization.ros.player import Player, PlaySettings, message_class, opened
+from mail_localization.ros.player import Player, PlaySettings, message_class
 from mail_localization.types import MagneticSample
 
 DEEP = QoSProfile(depth=2000)
@@ -46,7 +47,7 @@ def test_messages_arrive_byte_for_byte_in_time(survey, peer) -> None:
     peer.spin_for(0.5)
     count = player.play(lambda topic, t_ns, raw: sent_at.append(time.monotonic()))
     peer.spin_until(lambda: len(received) == count == 401, f"{len(received)} of {count}")
-    with opened(survey.probe) as reader:
+    with open_bag(survey.probe) as reader:
         sent = [bytes(raw) for connection, _, raw in reader.messages() if connection.topic == "/imu/mag"]
     assert received == sent
     assert sent_at[-1] - sent_at[0] == pytest.approx(1.0, abs=0.5)
