@@ -4,6 +4,14 @@ A message names the file, topic or setting, the value found, and the remedy.
 The command line prints it as one line and exits with 1; anything else is a bug and keeps its traceback.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXTRAS = {"rosbags": "bags", "safetensors": "models", "torch": "models"}
+"""Libraries that apt does not have -> the extra of setup.py that brings them."""
+
 
 class MailLocalizationError(Exception):
     """Root of every error that a user can act on."""
@@ -30,9 +38,10 @@ class EvaluationError(MailLocalizationError):
 
 
 class MissingDependencyError(MailLocalizationError):
-    """An optional library is not installed."""
+    """A library of one of the package's extras is not installed."""
 
-    def __init__(self, library: str, extra: str, purpose: str) -> None:
+    def __init__(self, library: str, purpose: str) -> None:
+        extra = EXTRAS[library]
         super().__init__(f"{purpose} needs {library}: pip install 'mail_localization[{extra}]'")
 
 
@@ -41,3 +50,15 @@ class MissingRosError(MailLocalizationError):
 
     def __init__(self, purpose: str) -> None:
         super().__init__(f"{purpose} needs ROS 2 (rclpy): source a ROS 2 installation, or use the .venv of `make venv`")
+
+
+@contextmanager
+def importing(purpose: str) -> Iterator[None]:
+    """Turn the failed import of an optional library into a MissingDependencyError."""
+    try:
+        yield
+    except ModuleNotFoundError as err:
+        library = (err.name or "").partition(".")[0]
+        if library in EXTRAS:
+            raise MissingDependencyError(library, purpose) from err
+        raise

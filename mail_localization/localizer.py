@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mail_localization.config import Settings, group
+from mail_localization.errors import importing
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, require_method
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
@@ -149,7 +150,8 @@ def _windowed(module: str) -> Loader:
 
     def load(card: ModelCard, tensors: Tensors, hop: int) -> Localizer:
         # A method is imported when a model asks for it: not every model needs torch.
-        predictor: Predictor = importlib.import_module(module).load_predictor(card, tensors)
+        with importing(f"method {card.method}"):
+            predictor: Predictor = importlib.import_module(module).load_predictor(card, tensors)
         return WindowedLocalizer(card.method, _windowed_config(card.settings, hop), predictor)
 
     return load

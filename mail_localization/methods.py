@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from mail_localization.config import Settings
+from mail_localization.errors import importing
 
 if TYPE_CHECKING:
     from mail_localization.training.options import TrainOptions
@@ -24,12 +26,16 @@ class Method:
     @property
     def config(self) -> type[Settings]:
         """The method's Settings class."""
-        kind: type[Settings] = importlib.import_module(self.module).CONFIG
+        kind: type[Settings] = self._load().CONFIG
         return kind
 
     def train(self, config: Settings, recordings: list[Path], out: Path, options: TrainOptions) -> None:
         """Train on recordings and write the model folder `out`."""
-        importlib.import_module(self.module).train(config, recordings, out, options)
+        self._load().train(config, recordings, out, options)
+
+    def _load(self) -> ModuleType:
+        with importing("training"):
+            return importlib.import_module(self.module)
 
 
 METHODS: dict[str, Method] = {

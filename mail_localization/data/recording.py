@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mail_localization.config import Settings, setting
 from mail_localization.data import messages
 from mail_localization.data.reference import Reference
-from mail_localization.errors import MissingDependencyError, RecordingError
+from mail_localization.errors import RecordingError, importing
 from mail_localization.types import ReferencePose, Sample
 
 if TYPE_CHECKING:
@@ -73,10 +73,8 @@ def write_recording(
     path: Path, samples: Iterable[Sample | ReferencePose], info: RecordingInfo, topics: Topics = Topics()
 ) -> int:
     """Write a rosbag2 (MCAP) folder whole or not at all, sorted by stamp; return the number of messages."""
-    try:
+    with importing("writing recordings"):
         from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
-    except ImportError as err:
-        raise MissingDependencyError("rosbags", "bags", "writing recordings") from err
 
     if path.exists():
         raise RecordingError(f"{path}: exists already; remove it or choose another output folder")
@@ -208,10 +206,8 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     Raises:
         RecordingError: it is missing, damaged or no rosbag2.
     """
-    try:
+    with importing("reading recordings"):
         from rosbags.highlevel import AnyReader
-    except ImportError as err:
-        raise MissingDependencyError("rosbags", "bags", "reading recordings") from err
     try:
         reader = AnyReader([path], default_typestore=messages.default_typestore())
         reader.open()

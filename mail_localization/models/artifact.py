@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mail_localization.config import nearest
-from mail_localization.errors import MissingDependencyError, ModelError
+from mail_localization.errors import ModelError, importing
 
 SCHEMA_VERSION = 1
 CARD_FILE, WEIGHTS_FILE = "model.json", "weights.safetensors"
@@ -83,10 +83,9 @@ def load_model(folder: Path) -> tuple[ModelCard, Tensors]:
         raise ModelError(f"{path}: cannot be read: {err.strerror}; copy the whole model folder again") from err
     if f"sha256:{hashlib.sha256(blob).hexdigest()}" != weights_hash:
         raise ModelError(f"{path}: damaged (its hash is not the one in {CARD_FILE}); copy or train the model again")
+    st = _safetensors()
     try:
-        return card, _safetensors().load(blob)
-    except MissingDependencyError:
-        raise
+        return card, st.load(blob)
     except Exception as err:
         raise ModelError(f"{path}: not a safetensors file: {err}; train the model again") from err
 
@@ -148,8 +147,6 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def _safetensors() -> Any:
-    try:
+    with importing("reading and writing models"):
         import safetensors.numpy
-    except ImportError as err:
-        raise MissingDependencyError("safetensors", "models", "reading and writing models") from err
     return safetensors.numpy
