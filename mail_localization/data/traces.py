@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.errors import RecordingError
@@ -16,6 +19,8 @@ from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSett
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.windows import Segment, WindowSettings, segments
 from mail_localization.types import FloatArray
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +80,16 @@ def load_trace(path: Path, topics: Topics, window: WindowSettings, magnetic: Mag
     return Trace(name, path, recording.info, runs, positions, f"sha256:{hexdigest}", problems)
 
 
-def load_traces(paths: list[Path], topics: Topics, window: WindowSettings, magnetic: MagneticSettings) -> list[Trace]:
+def load_traces(
+    paths: list[Path], topics: Topics, window: WindowSettings, magnetic: MagneticSettings, progress: bool = False
+) -> list[Trace]:
     """Read several recordings of one site; those of another origin than the first are refused."""
-    traces = [load_trace(path, topics, window, magnetic) for path in paths]
+    bar = tqdm(paths, desc="reading", unit="recording", disable=not (progress and paths), file=sys.stderr)
+    traces = [load_trace(path, topics, window, magnetic) for path in bar]
+    for trace in traces:
+        if trace.problems:
+            counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(trace.problems.items()))
+            _log.warning("%s: left out or repaired: %s", trace.path, counts)
     for trace in traces[1:]:
         if trace.info.origin_lat_lon != traces[0].info.origin_lat_lon:
             raise RecordingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -32,8 +33,8 @@ def train(config: MagneticNnConfig, recordings: list[Path], out: Path, options: 
     """
     held_out = find_recordings(options.validation) if options.validation else []
     surveyed = [path for path in recordings if path not in held_out]
-    traces = load_traces(surveyed, options.topics, config.window, config.magnetic)
-    validation = load_traces(held_out, options.topics, config.window, config.magnetic)
+    load = functools.partial(load_traces, topics=options.topics, window=config.window, magnetic=config.magnetic)
+    traces, validation = load(surveyed, progress=options.progress), load(held_out, progress=options.progress)
     survey = {trace.name: part for trace in traces if len((part := _sequences(trace, config))[0])}
     probes = {trace.name: part for trace in validation if len((part := _sequences(trace, config))[0])} or survey
     if len(survey.keys() | probes.keys()) < 2:

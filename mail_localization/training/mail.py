@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from mail_localization.training.dataset import WindowSet
 from mail_localization.training.loop import Fit, Limits, TrainingSettings, fit
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.provenance import error_metrics, provenance, second_moment
+from mail_localization.types import FloatArray
 
 
 class MailConfig(WindowedConfig):
@@ -37,6 +40,11 @@ class MailConfig(WindowedConfig):
 
 CONFIG = MailConfig
 
+LEARNED = 0.8
+"""Share of the error of a mere guess above which a network has learned next to nothing."""
+
+_log = logging.getLogger(__name__)
+
 
 def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
     """Train on recordings and write the model folder; the covariance is that of the errors on held-out recordings.
@@ -47,8 +55,9 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
     device = _device(options)
     _make_folder(out)
     held_out = set(find_recordings(list(options.validation))) if options.validation else set()
-    traces = load_traces([p for p in recordings if p not in held_out], options.topics, config.window, config.magnetic)
-    validation = load_traces(sorted(held_out), options.topics, config.window, config.magnetic)
+    surveyed = [path for path in recordings if path not in held_out]
+    load = functools.partial(load_traces, topics=options.topics, window=config.window, magnetic=config.magnetic)
+    traces, validation = load(surveyed, progress=options.progress), load(sorted(held_out), progress=options.progress)
     if validation:
         warn_if_unvisited(traces, validation)
     else:
@@ -67,8 +76,21 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
         model.to(device), training_windows, validation_windows, config.training,
         seed=options.seed, out=out, run=run, limits=limits,
     )  # fmt: skip
+    _warn_if_no_better_than_a_guess(result.errors, validation_windows.positions, training_windows.positions)
     card = _card(config, result, traces, entries, options.seed)
     save_model(out, card, {name: value.numpy() for name, value in result.weights.items()})
+
+
+def _warn_if_no_better_than_a_guess(errors: FloatArray, truth: FloatArray, training: FloatArray) -> None:
+    """Warn where the held-out errors (n, 2) are hardly below those of always saying the survey's middle."""
+    error = float(np.linalg.norm(errors, axis=1).mean())
+    guess = float(np.linalg.norm(truth - training.mean(axis=0), axis=1).mean())
+    if error > LEARNED * guess:
+        _log.warning(
+            "the held-out error of %.1f m is hardly below the %.1f m of always guessing the middle of the survey: "
+            "train longer, walk the paths more often, or change magnetic.transform (see config/) or magnetic.smoothing",
+            error, guess,
+        )  # fmt: skip
 
 
 def _windows(traces: list[Trace], features: MagneticFeatures, config: MailConfig, hop: int) -> WindowSet:

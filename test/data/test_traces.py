@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mail_localization.errors import RecordingError
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.windows import SlidingWindow, WindowSettings
+from mail_localization.types import MagneticSample
 
 WINDOW = WindowSettings(length=100, hop=20)
 
@@ -39,6 +41,14 @@ def test_windows_outside_the_references_are_left_out(tmp_path: Path) -> None:
     _, positions = trace.windows(MagneticFeatures(MagneticSettings(), 50.0), 100, 20)
     # Marks lie at 1.2 m times 3, 4, 5.
     assert 3.6 <= positions[:, 0].min() <= positions[:, 0].max() <= 6.0
+
+
+def test_refused_samples_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    samples = corridor_walk(seconds=3.0)
+    samples.append(MagneticSample(samples[0].t_ns + 1, (math.nan, 0.0, 0.0)))
+    write_recording(tmp_path / "walk", samples, RecordingInfo())
+    load_traces([tmp_path / "walk"], Topics(), WINDOW, MagneticSettings())
+    assert "walk: left out or repaired: 1 x mag.non_finite" in caplog.text
 
 
 def test_recordings_of_two_origins_are_not_mixed(tmp_path: Path) -> None:

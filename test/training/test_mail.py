@@ -48,6 +48,17 @@ def test_trained_model_localizes_another_walk(survey: list[Path], tmp_path: Path
     assert np.linalg.norm(errors, axis=1).mean() < 0.25 * np.linalg.norm(guess, axis=1).mean()
 
 
+def test_network_that_learned_nothing_is_told_of(
+    survey: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(_with(epochs=1, learning_rate=1e-6), survey, tmp_path / "idle", QUIET)
+    assert "hardly below" in caplog.text
+    assert "magnetic.transform" in caplog.text
+    caplog.clear()
+    train(_with(epochs=40), survey, tmp_path / "trained", QUIET)
+    assert "hardly below" not in caplog.text
+
+
 def test_model_folder_tells_how_it_was_made(survey: list[Path], tmp_path: Path) -> None:
     train(_with(epochs=2), survey, tmp_path / "model", QUIET)
     card, _ = load_model(tmp_path / "model")
