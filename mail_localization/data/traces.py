@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +83,8 @@ def load_traces(
     paths: list[Path], topics: Topics, window: WindowSettings, magnetic: MagneticSettings, progress: bool = False
 ) -> list[Trace]:
     """Read several recordings of one site; those of another origin than the first are refused."""
-    bar = tqdm(paths, desc="reading", unit="recording", disable=not (progress and paths), file=sys.stderr)
-    traces = [load_trace(path, topics, window, magnetic) for path in bar]
+    with tqdm(paths, desc="reading", unit="recording", disable=None if progress and paths else True) as bar:
+        traces = [load_trace(path, topics, window, magnetic) for path in bar]
     for trace in traces:
         if trace.problems:
             counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(trace.problems.items()))

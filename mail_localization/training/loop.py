@@ -93,7 +93,9 @@ def fit(
     state, best = load_checkpoint(out, run, model, optimizer)
     batches = math.ceil(len(training) / settings.batch)
     clock = _Clock(limits.max_minutes, settings.epochs)
-    bar = tqdm(total=batches, unit="batch", disable=not limits.progress, file=sys.stderr, dynamic_ncols=True)
+    # A log file gets a line now and then, a terminal a moving bar.
+    pause = 0.1 if sys.stderr.isatty() else 30.0
+    bar = tqdm(total=batches, unit="batch", disable=not limits.progress, mininterval=pause, dynamic_ncols=True)
 
     while state.epoch < settings.epochs and state.fruitless < settings.stop_after and not clock.out_of_time:
         # One pass over the training windows in random order.
@@ -116,12 +118,14 @@ def fit(
             optimizer.step()
             total_loss += loss.item()
             if not math.isfinite(total_loss):
+                bar.close()
                 rate = settings.learning_rate
                 raise TrainingError(f"epoch {state.epoch + 1}: the loss is {loss.item()}; lower learning_rate ({rate})")
             left = clock.minutes_left(state.epoch + number / batches)
             bar.set_postfix_str(
                 f"epoch {state.epoch + 1}, loss {total_loss / number:.4f}, best validation {state.best_error:.2f} m, "
-                f"at most {left:.0f} min left"
+                f"at most {left:.0f} min left",
+                refresh=False,
             )
             bar.update()
             if clock.out_of_time:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +41,8 @@ def train(config: MagneticNnConfig, recordings: list[Path], out: Path, options: 
             f"{', '.join(map(str, recordings))}: {len(survey)} recordings have a whole window with a reference, "
             "at least 2 are needed to tell how well they match each other; record a second round"
         )
-    errors = np.concatenate([
-        _errors(name, part, survey, config.match.stride)
-        for name, part in tqdm(probes.items(), desc="matching", unit="recording", disable=not options.progress,
-                               file=sys.stderr)
-    ])  # fmt: skip
+    with tqdm(probes.items(), desc="matching", unit="recording", disable=None if options.progress else True) as bar:
+        errors = np.concatenate([_errors(name, part, survey, config.match.stride) for name, part in bar])
     card = ModelCard(
         method="magnetic_nn",
         settings=config.to_mapping(),
