@@ -28,11 +28,12 @@ ROS |= {
 }
 HEAVY = {"torch", "rosbags", "matplotlib", "scipy", "rclpy", "safetensors"}
 
-BASE = {"types", "errors", "config"}
+BASE = {"types", "errors", "config", "files"}
 METHOD_PARTS = {"preprocess", "data", "models", "matching", "motion"}
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
+    "files": set(),
     "config": {"errors"},
     "preprocess": BASE,
     "data": BASE | {"preprocess"},

@@ -22,6 +22,7 @@ from mail_localization.errors import EvaluationError
 from mail_localization.evaluation.metrics import normalized_error
 from mail_localization.evaluation.replay import Replay
 from mail_localization.evaluation.results import Evaluation, summary
+from mail_localization.files import replace_file
 from mail_localization.types import FloatArray
 
 COLUMNS = (
@@ -44,13 +45,10 @@ def prepare_folder(out: Path) -> None:
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file whole or not at all, replacing an earlier one."""
     data = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        replace_file(path, data)
     except OSError as err:
-        partial.unlink(missing_ok=True)
         raise EvaluationError(
             f"{path}: cannot be written: {err.strerror}; free some space or choose another --out"
         ) from err

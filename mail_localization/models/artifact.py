@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from mail_localization.config import nearest
 from mail_localization.errors import ModelError, importing
+from mail_localization.files import replace_file
 
 SCHEMA_VERSION = 1
 CARD_FILE, WEIGHTS_FILE = "model.json", "weights.safetensors"
@@ -57,13 +57,14 @@ def save_model(folder: Path, card: ModelCard, tensors: Mapping[str, npt.NDArray[
     try:
         folder.mkdir(parents=True, exist_ok=True)
         blob = st.save(arrays)
-        replace_file(folder / WEIGHTS_FILE, blob)
+        replace_file(folder / WEIGHTS_FILE, blob, durable=True)
         content = {
             "schema_version": SCHEMA_VERSION,
             **dataclasses.asdict(card),
             "hashes": {WEIGHTS_FILE: f"sha256:{hashlib.sha256(blob).hexdigest()}"},
         }
-        replace_file(folder / CARD_FILE, json.dumps(content, indent=2, allow_nan=False).encode())
+        card_json = json.dumps(content, indent=2, allow_nan=False)
+        replace_file(folder / CARD_FILE, card_json.encode(), durable=True)
     except OSError as err:
         raise ModelError(f"{folder}: model cannot be written: {err}") from err
 
@@ -131,19 +132,6 @@ def require_method(name: str, known: Mapping[str, Any]) -> None:
     """Raise ModelError for a method this version does not know."""
     if name not in known:
         raise ModelError(f"unknown method {name!r}{nearest(name, known)}")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file's content at once: a reader sees the old or the new, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _safetensors() -> Any:

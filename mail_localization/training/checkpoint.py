@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mail_localization.errors import TrainingError
-from mail_localization.models.artifact import replace_file
+from mail_localization.files import replace_file
 
 FILE = "checkpoint.safetensors"
 Weights = dict[str, Tensor]
@@ -58,7 +58,7 @@ def save_checkpoint(
     blob = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / FILE, blob)
+        replace_file(folder / FILE, blob, durable=True)
     except OSError as err:
         raise TrainingError(f"{folder}: checkpoint cannot be written: {err}; free some space or change --out") from err
 

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mail_localization.data.recording import RecordingInfo
+from mail_localization.data.reference import TimeArray
 from mail_localization.errors import RecordingError
 from mail_localization.types import FloatArray, ReferencePose, Sample
 
 Problems = Counter[str]
 LatLon = tuple[float, float]
-TimeArray = npt.NDArray[np.int64]
 
 _MAX_STEP_NS = 600 * 10**9
 

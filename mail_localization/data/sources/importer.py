@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -20,6 +19,7 @@ from mail_localization.data.recording import write_recording
 from mail_localization.data.sources import SOURCES
 from mail_localization.data.sources.common import LatLon, Trace
 from mail_localization.errors import MailLocalizationError, RecordingError
+from mail_localization.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,10 @@ def write_report(results: list[ImportResult], options: ImportOptions) -> Path:
     for result in results:
         if result.status != "exists" or result.recording not in entries:
             entries[result.recording] = {"source": options.source, **asdict(result)}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"schema_version": 1, "files": [entries[key] for key in sorted(entries)]}, indent=1)
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
+        replace_file(path, f"{text}\n".encode())
     except OSError as err:
         raise RecordingError(f"{path}: cannot be written: {err.strerror}") from err
     return path

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mail_localization.data.sources.common import LatLon, Problems, Stream, TimeArray, in_time_order
+from mail_localization.data.reference import TimeArray
+from mail_localization.data.sources.common import LatLon, Problems, Stream, in_time_order
 from mail_localization.types import (
     FloatArray,
     ImuSample,
