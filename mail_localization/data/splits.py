@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial import KDTree
 
-from mail_localization.data.traces import Trace
+from mail_localization.data.recording import Topics, find_recordings
+from mail_localization.data.traces import Trace, load_traces
 from mail_localization.errors import TrainingError
+from mail_localization.preprocess.magnetic import MagneticSettings
+from mail_localization.preprocess.windows import WindowSettings
 from mail_localization.types import FloatArray
 
 REACH = 2.0
@@ -17,6 +22,25 @@ COVERED = 0.8
 """Share of a recording's places that the others must visit, for its errors to say anything of a model's."""
 
 _log = logging.getLogger(__name__)
+
+
+def load_survey(
+    recordings: list[Path],
+    validation: Sequence[Path],
+    topics: Topics,
+    window: WindowSettings,
+    magnetic: MagneticSettings,
+    progress: bool = False,
+) -> tuple[list[Trace], list[Trace]]:
+    """Read recordings and those given for validation, all of one origin: training and validation traces.
+
+    A recording found under both is for validation, however its path is written.
+    """
+    held_out = find_recordings(validation) if validation else []
+    resolved = {path.resolve() for path in held_out}
+    surveyed = [path for path in recordings if path.resolve() not in resolved]
+    traces = load_traces([*surveyed, *held_out], topics, window, magnetic, progress)
+    return traces[: len(surveyed)], traces[len(surveyed) :]
 
 
 def hold_out(traces: list[Trace], share: float, seed: int) -> tuple[list[Trace], list[Trace]]:

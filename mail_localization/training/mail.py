@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,17 @@ import numpy as np
 import torch
 
 from mail_localization.config import group
-from mail_localization.data.recording import find_recordings
-from mail_localization.data.splits import hold_out, warn_if_unvisited
-from mail_localization.data.traces import Trace, load_traces
+from mail_localization.data.splits import hold_out, load_survey, warn_if_unvisited
+from mail_localization.data.traces import Trace
 from mail_localization.errors import ConfigError, TrainingError
 from mail_localization.localizer import WindowedConfig
-from mail_localization.models.artifact import ModelCard, save_model
+from mail_localization.models.artifact import save_model
 from mail_localization.models.mail import Mail, MailSettings
 from mail_localization.preprocess.magnetic import MagneticFeatures
 from mail_localization.training.dataset import WindowSet
-from mail_localization.training.loop import Fit, Limits, TrainingSettings, fit
+from mail_localization.training.loop import Limits, TrainingSettings, fit
 from mail_localization.training.options import TrainOptions
-from mail_localization.training.provenance import error_metrics, provenance, second_moment
+from mail_localization.training.provenance import model_card, recording_entries
 from mail_localization.types import FloatArray
 
 
@@ -54,10 +52,9 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
     """
     device = _device(options)
     _make_folder(out)
-    held_out = set(find_recordings(list(options.validation))) if options.validation else set()
-    surveyed = [path for path in recordings if path not in held_out]
-    load = functools.partial(load_traces, topics=options.topics, window=config.window, magnetic=config.magnetic)
-    traces, validation = load(surveyed, progress=options.progress), load(sorted(held_out), progress=options.progress)
+    traces, validation = load_survey(
+        recordings, options.validation, options.topics, config.window, config.magnetic, options.progress
+    )
     if validation:
         warn_if_unvisited(traces, validation)
     else:
@@ -69,15 +66,18 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
     torch.manual_seed(options.seed)
     model = Mail(config.network, config.window.length)
     model.set_normaliser(*_input_statistics(training_windows), training_windows.positions)
-    entries = [t.provenance("train") for t in traces] + [t.provenance("validation") for t in validation]
     limits = Limits(options.max_minutes or config.training.max_minutes, options.progress)
-    run = _identity(config, entries, options.seed)
+    run = _identity(config, recording_entries(traces, validation), options.seed)
     result = fit(
         model.to(device), training_windows, validation_windows, config.training,
         seed=options.seed, out=out, run=run, limits=limits,
     )  # fmt: skip
     _warn_if_no_better_than_a_guess(result.errors, validation_windows.positions, training_windows.positions)
-    card = _card(config, result, traces, entries, options.seed)
+    done = result.progress
+    card = model_card(
+        "mail", config, result.errors, traces, validation, options.seed,
+        epochs=done.epoch, best_epoch=done.best_epoch, minutes=round(done.minutes, 2),
+    )  # fmt: skip
     save_model(out, card, {name: value.numpy() for name, value in result.weights.items()})
 
 
@@ -115,21 +115,10 @@ def _identity(config: MailConfig, entries: list[dict[str, Any]], seed: int) -> d
     """Return what two starts must share to be one run: all but the time limit."""
     settings = config.to_mapping()
     del settings["training"]["max_minutes"]
-    return {"settings": settings, "seed": seed, "recordings": {f"{e['role']} {e['name']}": e["hash"] for e in entries}}
-
-
-def _card(config: MailConfig, fit: Fit, traces: list[Trace], entries: list[dict[str, Any]], seed: int) -> ModelCard:
-    origin = traces[0].info.origin_lat_lon
-    steps = {"epochs": fit.progress.epoch, "best_epoch": fit.progress.best_epoch}
-    return ModelCard(
-        method="mail",
-        settings=config.to_mapping(),
-        covariance=second_moment(fit.errors).tolist(),
-        origin_lat_lon=list(origin) if origin else None,
-        training_recordings=entries,
-        metrics={"held_out": error_metrics(fit.errors), **steps, "minutes": round(fit.progress.minutes, 2)},
-        provenance=provenance(seed),
-    )
+    hashes: dict[str, list[str]] = {}
+    for entry in entries:
+        hashes.setdefault(f"{entry['role']} {entry['name']}", []).append(entry["hash"])
+    return {"settings": settings, "seed": seed, "recordings": hashes}
 
 
 def _make_folder(out: Path) -> None:

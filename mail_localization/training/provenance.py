@@ -9,10 +9,40 @@ from typing import Any
 
 import numpy as np
 
+from mail_localization.config import Settings
+from mail_localization.data.traces import Trace
+from mail_localization.models.artifact import ModelCard
 from mail_localization.types import FloatArray
 
 MIN_STDDEV = 0.05
 """Floor of a model's own standard deviation, m: marks on a floor are not surveyed better."""
+
+
+def model_card(
+    method: str,
+    config: Settings,
+    errors: FloatArray,
+    training: list[Trace],
+    validation: list[Trace],
+    seed: int,
+    **metrics: float,
+) -> ModelCard:
+    """Return the card of a model with errors (n, 2) on held-out recordings, m."""
+    origin = training[0].info.origin_lat_lon
+    return ModelCard(
+        method=method,
+        settings=config.to_mapping(),
+        covariance=second_moment(errors).tolist(),
+        origin_lat_lon=list(origin) if origin else None,
+        training_recordings=recording_entries(training, validation),
+        metrics={"held_out": error_metrics(errors), **metrics},
+        provenance=provenance(seed),
+    )
+
+
+def recording_entries(training: list[Trace], validation: list[Trace]) -> list[dict[str, Any]]:
+    """Return what a model card says of its recordings."""
+    return [*(t.provenance("train") for t in training), *(t.provenance("validation") for t in validation)]
 
 
 def second_moment(errors: FloatArray) -> FloatArray:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from surveys import corridor_walk, write_survey
 
-from mail_localization.data.recording import RecordingInfo
-from mail_localization.data.splits import coverage, hold_out, warn_if_unvisited
+from mail_localization.data.recording import RecordingInfo, Topics, write_recording
+from mail_localization.data.splits import coverage, hold_out, load_survey, warn_if_unvisited
 from mail_localization.data.traces import Trace
-from mail_localization.errors import TrainingError
+from mail_localization.errors import RecordingError, TrainingError
+from mail_localization.preprocess.magnetic import MagneticSettings
+from mail_localization.preprocess.windows import WindowSettings
 
 
 def trace(name: str, y: float) -> Trace:
@@ -63,3 +66,20 @@ def test_coverage_is_the_share_within_reach() -> None:
 def test_one_recording_cannot_be_split() -> None:
     with pytest.raises(TrainingError, match=r"only: one recording cannot be split .* --validation"):
         hold_out([trace("only", 0)], 0.2, seed=0)
+
+
+def test_recording_given_for_validation_is_not_trained_on_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_survey(tmp_path, seconds=3.0)
+    monkeypatch.chdir(tmp_path)
+    settings = (Topics(), WindowSettings(length=50), MagneticSettings())
+    training, validation = load_survey(paths, [Path("walk_1")], *settings)
+    assert (names(training), names(validation)) == ({"walk_0"}, {"walk_1"})
+
+
+def test_validation_of_another_origin_is_refused(tmp_path: Path) -> None:
+    for name, origin in (("a", (60.0, 25.0)), ("b", (40.0, 0.0))):
+        write_recording(tmp_path / name, corridor_walk(seconds=3.0), RecordingInfo(origin_lat_lon=origin))
+    with pytest.raises(RecordingError, match=r"b: its map has the origin"):
+        load_survey([tmp_path / "a"], [tmp_path / "b"], Topics(), WindowSettings(length=50), MagneticSettings())

@@ -43,3 +43,12 @@ def test_covariance_is_the_second_moment_of_held_out_errors(tmp_path: Path) -> N
 def test_one_recording_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"1 recordings have a whole window .* record a second round"):
         train(CONFIG, write_survey(tmp_path, speeds=(1.0,)), tmp_path / "model", QUIET)
+
+
+def test_recordings_of_one_name_are_all_surveyed(tmp_path: Path) -> None:
+    """Monday's and Tuesday's first walk: the same folder name under two folders."""
+    days = [write_survey(tmp_path / day, speeds=(speed,))[0] for day, speed in (("monday", 1.0), ("tuesday", 1.2))]
+    train(CONFIG, days, tmp_path / "model", QUIET)
+    card, tensors = load_model(tmp_path / "model")
+    assert card.metrics["held_out"]["windows"] == len(tensors["positions"])
+    assert tensors["positions"][:, 0].max() > 1.1 * 40
