@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.errors import RecordingError
-from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
+from mail_localization.preprocess.magnetic import MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.windows import Segment, WindowSettings, segments
 from mail_localization.types import FloatArray
@@ -36,23 +35,6 @@ class Trace:
     """Hash of all rows and positions."""
     problems: Counter[str]
     """What was refused on the way, by reason."""
-
-    def windows(self, features: MagneticFeatures, length: int, hop: int) -> tuple[FloatArray, FloatArray]:
-        """Return raw windows (n, length + margin, C) and the positions (n, 2) of their last rows.
-
-        They are the windows a Localizer makes of the recording; those without a reference are left out.
-        """
-        need = length + features.margin
-        raw: list[FloatArray] = [np.empty((0, need, features.width))]
-        labels: list[FloatArray] = [np.empty((0, 2))]
-        for segment, positions in zip(self.segments, self.positions, strict=True):
-            stops = segment.window_ends(need, hop)
-            stops = stops[np.isfinite(positions[stops - 1]).all(axis=1)]
-            if len(stops):
-                views = np.lib.stride_tricks.sliding_window_view(segment.rows, need, axis=0)
-                raw.append(views[stops - need].transpose(0, 2, 1))
-                labels.append(positions[stops - 1])
-        return np.concatenate(raw), np.concatenate(labels)
 
     def provenance(self, role: str) -> dict[str, Any]:
         """Return what a model card says of the recording."""

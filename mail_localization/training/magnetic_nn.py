@@ -14,6 +14,7 @@ from mail_localization.errors import TrainingError
 from mail_localization.matching.magnetic_nn import MagneticNn, MagneticNnConfig, descriptors
 from mail_localization.models.artifact import save_model
 from mail_localization.preprocess.magnetic import MagneticFeatures
+from mail_localization.training.dataset import WindowSet
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.provenance import model_card
 from mail_localization.types import FloatArray
@@ -48,8 +49,8 @@ def train(config: MagneticNnConfig, recordings: list[Path], out: Path, options: 
 
 def _sequences(trace: Trace, config: MagneticNnConfig) -> Sequences:
     features = MagneticFeatures(config.magnetic, config.window.rate_hz)
-    raw, positions = trace.windows(features, config.window.length, config.match.survey_hop)
-    return descriptors(features(raw), config.match.stride), positions
+    windows = WindowSet([trace], features, config.window, config.match.survey_hop)
+    return descriptors(windows.batch(np.arange(len(windows))), config.match.stride), windows.positions
 
 
 def _errors(path: Path, probe: Sequences, survey: dict[Path, Sequences], stride: int) -> FloatArray:

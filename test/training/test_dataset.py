@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from surveys import field_at, write_survey
+from surveys import corridor_walk, field_at, write_survey
 
-from mail_localization.data.recording import Recording, Topics
+from mail_localization.data.recording import Recording, RecordingInfo, Topics, write_recording
 from mail_localization.data.traces import Trace, load_traces
 from mail_localization.errors import ConfigError
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
-from mail_localization.preprocess.windows import WindowSettings
+from mail_localization.preprocess.sensors import SensorRows
+from mail_localization.preprocess.windows import SlidingWindow, WindowSettings
 from mail_localization.training.dataset import AugmentationSettings, WindowSet, walking_speed
+from mail_localization.types import ReferencePose
 
 WINDOW = WindowSettings(length=100, hop=10)
 RAW = MagneticSettings(transform="raw")
@@ -25,14 +27,27 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> list[Trace]:
     return load_traces(paths, Topics(), WINDOW, RAW)
 
 
-def test_windows_are_those_of_a_localizer(traces: list[Trace]) -> None:
-    features = MagneticFeatures(MagneticSettings(smoothing=0.04), 50.0)
-    windows = WindowSet(traces, features, WINDOW)
-    parts = [trace.windows(features, WINDOW.length, WINDOW.hop) for trace in traces]
-    np.testing.assert_array_equal(
-        windows.batch(np.arange(len(windows))), features(np.concatenate([r for r, _ in parts]))
-    )
-    np.testing.assert_array_equal(windows.positions, np.concatenate([xy for _, xy in parts]))
+@pytest.mark.parametrize("components", ["sensor", "gravity_aligned"])
+@pytest.mark.parametrize(("transform", "smoothing"), [("raw", 0.0), ("gradient", 0.04)])
+def test_windows_are_those_of_the_live_stream(
+    tmp_path: Path, components: str, transform: str, smoothing: float
+) -> None:
+    magnetic = MagneticSettings(components=components, transform=transform, smoothing=smoothing)
+    features = MagneticFeatures(magnetic, WINDOW.rate_hz)
+    paths = write_survey(tmp_path, speeds=(1.0, 1.2), seconds=10.0)
+    windows = WindowSet(load_traces(paths, Topics(), WINDOW, magnetic), features, WINDOW)
+
+    live, places = [], []
+    for path, speed in zip(paths, (1.0, 1.2), strict=True):
+        sensors = SensorRows(WINDOW, magnetic)
+        sliding = SlidingWindow(WINDOW.length + features.margin, WINDOW.hop, sensors.width)
+        due = [w for row in sensors.all(Recording(path).samples()) if (w := sliding.push(row))]
+        live += [features(w.rows) for w in due]
+        # The walk is at constant speed along x from 0 at its first reference.
+        start = Recording(path).reference().start_ns
+        places += [speed * (w.t_ns - start) * 1e-9 for w in due]
+    np.testing.assert_array_equal(windows.batch(np.arange(len(windows))), live)
+    np.testing.assert_allclose(windows.positions[:, 0], places, atol=1e-6)
 
 
 def test_walking_speed_is_read_from_the_references(traces: list[Trace]) -> None:
@@ -73,10 +88,6 @@ def test_offset_moves_a_whole_window(traces: list[Trace]) -> None:
 
 
 def test_windows_without_reference_are_dropped(tmp_path: Path) -> None:
-    from surveys import corridor_walk
-
-    from mail_localization.data.recording import RecordingInfo, write_recording
-    from mail_localization.types import ReferencePose
 
     walk = corridor_walk(seconds=20.0)
     marks = [s for s in walk if isinstance(s, ReferencePose)]
@@ -85,6 +96,16 @@ def test_windows_without_reference_are_dropped(tmp_path: Path) -> None:
     windows = WindowSet(trace, MagneticFeatures(RAW, 50.0), WINDOW)
     assert windows.positions[:, 0].max() == pytest.approx(12 * 1.2, abs=0.3)
     assert Recording(tmp_path / "walk").duration == pytest.approx(20.0, abs=0.1)
+
+
+def test_windows_outside_the_references_are_left_out(tmp_path: Path) -> None:
+    samples = [s for s in corridor_walk(seconds=10.0) if type(s).__name__ != "ReferencePose" or 3 < s.x < 7]
+    write_recording(tmp_path / "bag", samples, RecordingInfo())
+    settings = WindowSettings(length=100, hop=20), MagneticSettings()
+    traces = load_traces([tmp_path / "bag"], Topics(), *settings)
+    positions = WindowSet(traces, MagneticFeatures(MagneticSettings(), 50.0), settings[0]).positions
+    # Marks lie at 1.2 m times 3, 4, 5.
+    assert 3.6 <= positions[:, 0].min() <= positions[:, 0].max() <= 6.0
 
 
 def test_speeds_the_wrong_way_round_are_refused() -> None:
