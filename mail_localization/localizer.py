@@ -7,7 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,30 @@ class Localizer(Protocol):
         """Forget all samples, as after a jump in time or a new start; the counters stay."""
 
 
+@runtime_checkable
+class Startable(Protocol):
+    """A Localizer that can be told where the target is; dead reckoning needs it, a filter gains by it."""
+
+    def start_at(self, t_ns: int, position: FloatArray, stddev: float) -> None:
+        """Start anew from a given position (2,) in `map`, m, of that standard deviation, m, per axis."""
+
+
+@runtime_checkable
+class Smoother(Protocol):
+    """A Localizer that, given a whole recording, also looks back from its end."""
+
+    def smooth(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
+        """Yield offline estimates that use samples after their stamps too: not what a live target gets."""
+
+
+@runtime_checkable
+class LikelihoodLocalizer(Protocol):
+    """A Localizer that scores given positions, so that a filter can weigh it with motion and time."""
+
+    def log_likelihood(self, xy: FloatArray) -> FloatArray:
+        """Return the log-likelihood (K,), up to a constant, of the newest samples at positions (K, 2), m."""
+
+
 class Predictor(Protocol):
     """Positions for feature windows."""
 
@@ -90,7 +114,7 @@ class WindowedLocalizer:
         self.method = method
         self.config = config
         self._predictor = predictor
-        self._sensors = SensorRows(config.window, config.magnetic)
+        self._sensors = SensorRows(config.window, config.magnetic.streams, config.magnetic.saturation)
         self._features = MagneticFeatures(config.magnetic, config.window.rate_hz)
         length = config.window.length + self._features.margin
         self._window = SlidingWindow(length, config.window.hop, self._sensors.width)
@@ -153,6 +177,17 @@ def _windowed(module: str) -> Loader:
         with importing(f"method {card.method}"):
             predictor: Predictor = importlib.import_module(module).load_predictor(card, tensors)
         return WindowedLocalizer(card.method, _windowed_config(card.settings, hop), predictor)
+
+    return load
+
+
+def _loads(module: str) -> Loader:
+    """Return a loader for a method whose module offers `load(card, tensors, hop)`: a Localizer of its own."""
+
+    def load(card: ModelCard, tensors: Tensors, hop: int) -> Localizer:
+        with importing(f"method {card.method}"):
+            localizer: Localizer = importlib.import_module(module).load(card, tensors, hop)
+        return localizer
 
     return load
 

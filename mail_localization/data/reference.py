@@ -46,6 +46,12 @@ class Reference:
         """Stamp of the last reference."""
         return int(self.t_ns[-1])
 
+    @property
+    def places(self) -> FloatArray:
+        """(n, 2) the places on the way, one per half metre or so, m."""
+        instants = np.arange(self.start_ns, self.end_ns + 1, 250_000_000, dtype=np.int64)
+        return distinct_places(self.at(instants))
+
     def at(self, t_ns: TimeArray) -> FloatArray:
         """Interpolate linearly in time (MAIL section 3): (n,) -> (n, 2), NaN outside the references."""
         instants = np.asarray(t_ns, dtype=np.int64)
@@ -54,3 +60,9 @@ class Reference:
         xp = (self.t_ns - self.start_ns) * 1e-9
         columns = [np.interp(x, xp, column, left=np.nan, right=np.nan) for column in self.position.T]
         return np.stack(columns, axis=-1)
+
+
+def distinct_places(positions: FloatArray) -> FloatArray:
+    """Return the distinct places (m, 2) among positions (n, 2), rounded to half a metre; NaN rows are left out."""
+    known = positions[np.isfinite(positions).all(axis=1)]
+    return np.unique(np.round(known * 2) / 2, axis=0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -24,6 +25,21 @@ COVERED = 0.8
 _log = logging.getLogger(__name__)
 
 
+class Walk(Protocol):
+    """A surveyed recording as far as a split looks at it."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def places(self) -> FloatArray:
+        """(n, 2) positions visited, one per half metre or so, m."""
+
+
+W = TypeVar("W", bound=Walk)
+
+
 def load_survey(
     recordings: list[Path],
     validation: Sequence[Path],
@@ -31,19 +47,15 @@ def load_survey(
     window: WindowSettings,
     magnetic: MagneticSettings,
     progress: bool = False,
+    streams: Collection[str] = (),
 ) -> tuple[list[Trace], list[Trace]]:
-    """Read recordings and those given for validation, all of one origin: training and validation traces.
-
-    A recording found under both is for validation, however its path is written.
-    """
-    held_out = find_recordings(validation) if validation else []
-    resolved = {path.resolve() for path in held_out}
-    surveyed = [path for path in recordings if path.resolve() not in resolved]
-    traces = load_traces([*surveyed, *held_out], topics, window, magnetic, progress)
+    """Read recordings and those given for validation, all of one origin: training and validation traces."""
+    surveyed, held_out = separated(recordings, validation)
+    traces = load_traces([*surveyed, *held_out], topics, window, magnetic, progress, streams)
     return traces[: len(surveyed)], traces[len(surveyed) :]
 
 
-def hold_out(traces: list[Trace], share: float, seed: int) -> tuple[list[Trace], list[Trace]]:
+def hold_out(traces: list[W], share: float, seed: int) -> tuple[list[W], list[W]]:
     """Return training and validation traces: a share of the recordings is held out, at least one, drawn by the seed.
 
     A recording of a place that no other visits is kept for training: no model can know that place without it.
@@ -58,7 +70,7 @@ def hold_out(traces: list[Trace], share: float, seed: int) -> tuple[list[Trace],
         )
     wanted = min(len(traces) - 1, max(1, round(share * len(traces))))
     order = np.random.default_rng(seed).permutation(len(traces)).tolist()
-    places = [_places(trace) for trace in traces]
+    places = [trace.places for trace in traces]
     chosen: set[int] = set()
     for candidate in order:
         others = [places[k] for k in order if k != candidate and k not in chosen]
@@ -71,15 +83,15 @@ def hold_out(traces: list[Trace], share: float, seed: int) -> tuple[list[Trace],
     return kept, [trace for number, trace in enumerate(traces) if number in chosen]
 
 
-def warn_if_unvisited(training: list[Trace], validation: list[Trace]) -> None:
+def warn_if_unvisited(training: Sequence[Walk], validation: Sequence[Walk]) -> None:
     """Warn where validation recordings lead through places without training data."""
-    visited = [_places(trace) for trace in training]
+    visited = [trace.places for trace in training]
     for trace in validation:
-        if (covered := coverage(_places(trace), visited)) < COVERED:
+        if (covered := coverage(trace.places, visited)) < COVERED:
             _log.warning(
                 "validation recording %s: only %.0f %% of its way lies within %.0f m of a training recording, so its "
                 "errors say little; record every path at least twice, or choose with --validation",
-                trace.name, 100 * covered, REACH,
+                trace.path, 100 * covered, REACH,
             )  # fmt: skip
 
 
@@ -92,8 +104,8 @@ def coverage(places: FloatArray, others: list[FloatArray]) -> float:
     return float(np.isfinite(distance).mean())
 
 
-def _places(trace: Trace) -> FloatArray:
-    """Return the reference positions (n, 2) of a trace's rows, one per half metre or so."""
-    positions = np.concatenate([np.empty((0, 2)), *trace.positions])
-    positions = positions[np.isfinite(positions).all(axis=1)]
-    return np.unique(np.round(positions * 2) / 2, axis=0)
+def separated(recordings: list[Path], validation: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return training and validation recordings; one found under both is for validation, however it is written."""
+    held_out = find_recordings(validation) if validation else []
+    resolved = {path.resolve() for path in held_out}
+    return [path for path in recordings if path.resolve() not in resolved], held_out

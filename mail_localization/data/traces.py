@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
+from mail_localization.data.reference import distinct_places
 from mail_localization.errors import RecordingError
 from mail_localization.preprocess.magnetic import MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
@@ -36,20 +39,27 @@ class Trace:
     problems: Counter[str]
     """What was refused on the way, by reason."""
 
+    @property
+    def places(self) -> FloatArray:
+        """(n, 2) the surveyed places of the rows, one per half metre or so, m."""
+        return distinct_places(np.concatenate([np.empty((0, 2)), *self.positions]))
+
     def provenance(self, role: str) -> dict[str, Any]:
         """Return what a model card says of the recording."""
         return {"name": self.name, "role": role, "device": self.info.device, "hash": self.content_hash}
 
 
-def load_trace(path: Path, topics: Topics, window: WindowSettings, magnetic: MagneticSettings) -> Trace:
-    """Read a recording and label its rows.
+def load_trace(
+    path: Path, topics: Topics, window: WindowSettings, magnetic: MagneticSettings, streams: Collection[str] = ()
+) -> Trace:
+    """Read a recording and label its rows, of the streams given or else of those of the magnetic features.
 
     Raises:
         RecordingError: no bag, or no reference positions.
     """
     recording = Recording(path, topics)
     reference = recording.reference()
-    sensors = SensorRows(window, magnetic)
+    sensors = SensorRows(window, streams or magnetic.streams, magnetic.saturation)
     runs = segments(sensors.all(recording.samples(sensors.inputs)))
     positions = [reference.at(run.t_ns) for run in runs]
     digest = hashlib.sha256()
@@ -62,11 +72,16 @@ def load_trace(path: Path, topics: Topics, window: WindowSettings, magnetic: Mag
 
 
 def load_traces(
-    paths: list[Path], topics: Topics, window: WindowSettings, magnetic: MagneticSettings, progress: bool = False
+    paths: list[Path],
+    topics: Topics,
+    window: WindowSettings,
+    magnetic: MagneticSettings,
+    progress: bool = False,
+    streams: Collection[str] = (),
 ) -> list[Trace]:
     """Read several recordings of one site; those of another origin than the first are refused."""
     with tqdm(paths, desc="reading", unit="recording", disable=None if progress and paths else True) as bar:
-        traces = [load_trace(path, topics, window, magnetic) for path in bar]
+        traces = [load_trace(path, topics, window, magnetic, streams) for path in bar]
     for trace in traces:
         if trace.problems:
             counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(trace.problems.items()))

@@ -9,6 +9,8 @@ from mail_localization.config import Settings, setting
 from mail_localization.types import FloatArray
 
 MICROTESLA = 1e6
+SATURATION = 4.9e-3
+"""Full scale of usual magnetometers, tesla."""
 
 
 class MagneticSettings(Settings):
@@ -28,13 +30,13 @@ class MagneticSettings(Settings):
         0.0, "standard deviation of a Gaussian applied first, s; 0 = none", minimum=0.0, maximum=5.0
     )
     saturation: float = setting(
-        4.9e-3, "readings with an axis at or beyond this are refused as saturated, tesla", minimum=1e-6
+        SATURATION, "readings with an axis at or beyond this are refused as saturated, tesla", minimum=1e-6
     )
 
     @property
-    def streams(self) -> dict[str, int]:
-        """Streams needed on the clock, with their widths."""
-        return {"mag": 3} if self.components == "sensor" else {"mag": 3, "up": 3}
+    def streams(self) -> tuple[str, ...]:
+        """Streams needed on the clock: columns of a raw row, in this order."""
+        return ("mag",) if self.components == "sensor" else ("mag", "up")
 
 
 class MagneticFeatures:
@@ -50,7 +52,7 @@ class MagneticFeatures:
     def __init__(self, settings: MagneticSettings, rate_hz: float) -> None:
         self.settings = settings
         self._rate_hz = rate_hz
-        self.width = sum(settings.streams.values())
+        self.width = 3 * len(settings.streams)
         """Columns of a raw row."""
         self._kernel = _gaussian(settings.smoothing * rate_hz)
         gradient = settings.transform == "gradient"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import sys
+from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from mail_localization.config import Settings
-from mail_localization.data.traces import Trace
+from mail_localization.data.recording import RecordingInfo
 from mail_localization.models.artifact import ModelCard
 from mail_localization.types import FloatArray
 
@@ -18,13 +19,25 @@ MIN_STDDEV = 0.05
 """Floor of a model's own standard deviation, m: marks on a floor are not surveyed better."""
 
 
+class Surveyed(Protocol):
+    """A surveyed recording as a model card tells of it."""
+
+    @property
+    def info(self) -> RecordingInfo:
+        """What is known of it beside its messages."""
+
+    def provenance(self, role: str) -> dict[str, Any]:
+        """Return name, role (train or validation), device and content hash."""
+
+
 def model_card(
     method: str,
     config: Settings,
     errors: FloatArray,
-    training: list[Trace],
-    validation: list[Trace],
+    training: Sequence[Surveyed],
+    validation: Sequence[Surveyed],
     seed: int,
+    access_points: Sequence[str] = (),
     **metrics: float,
 ) -> ModelCard:
     """Return the card of a model with errors (n, 2) on held-out recordings, m."""
@@ -34,13 +47,14 @@ def model_card(
         settings=config.to_mapping(),
         covariance=second_moment(errors).tolist(),
         origin_lat_lon=list(origin) if origin else None,
+        access_points=list(access_points),
         training_recordings=recording_entries(training, validation),
         metrics={"held_out": error_metrics(errors), **metrics},
         provenance=provenance(seed),
     )
 
 
-def recording_entries(training: list[Trace], validation: list[Trace]) -> list[dict[str, Any]]:
+def recording_entries(training: Sequence[Surveyed], validation: Sequence[Surveyed]) -> list[dict[str, Any]]:
     """Return what a model card says of its recordings."""
     return [*(t.provenance("train") for t in training), *(t.provenance("validation") for t in validation)]
 

@@ -39,7 +39,7 @@ def test_windows_are_those_of_the_live_stream(
 
     live, places = [], []
     for path, speed in zip(paths, (1.0, 1.2), strict=True):
-        sensors = SensorRows(WINDOW, magnetic)
+        sensors = SensorRows(WINDOW, magnetic.streams)
         sliding = SlidingWindow(WINDOW.length + features.margin, WINDOW.hop, sensors.width)
         due = [w for row in sensors.all(Recording(path).samples()) if (w := sliding.push(row))]
         live += [features(w.rows) for w in due]
