@@ -38,8 +38,8 @@ MAY_IMPORT = {
     "preprocess": BASE,
     "data": BASE | {"preprocess"},
     "models": BASE | {"preprocess"},
-    "matching": BASE | {"preprocess", "models"},
     "motion": BASE | {"preprocess"},
+    "matching": BASE | {"preprocess", "models", "motion"},
     "localizer": BASE | METHOD_PARTS,
     "training": BASE | METHOD_PARTS | {"localizer"},
     # `evaluate --live` drives the real node through ros/live; it is imported only then.
