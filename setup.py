@@ -12,6 +12,7 @@ MANIFEST = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
 # Libraries that apt does not have; errors.MissingDependencyError names the extra.
 BAGS = ["rosbags>=0.11.9,<0.12"]
 MODELS = ["torch>=2.6", "safetensors>=0.5"]
+MATCHING = ["vqf>=2.1,<3"]
 
 setup(
     name=NAME,
@@ -31,7 +32,13 @@ setup(
         (f"share/{NAME}/config", sorted(glob("config/*.yaml"))),
     ],
     install_requires=["matplotlib", "numpy>=1.26", "pillow", "PyYAML", "scipy", "tqdm"],
-    extras_require={"bags": BAGS, "models": MODELS, "all": BAGS + MODELS, "test": ["hypothesis", "pytest<8.4"]},
+    extras_require={
+        "bags": BAGS,
+        "models": MODELS,
+        "matching": MATCHING,
+        "all": BAGS + MODELS + MATCHING,
+        "test": ["hypothesis", "pytest<8.4"],
+    },
     entry_points={
         "console_scripts": [
             f"mail_localization = {NAME}.cli:main",

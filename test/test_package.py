@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PIP_ONLY = {"torch", "rosbags", "safetensors"}
+PIP_ONLY = {"torch", "rosbags", "safetensors", "vqf"}
 
 
 def _manifest() -> ElementTree.Element:
@@ -86,7 +86,9 @@ def test_wheel_has_both_executables_and_the_extras(wheel: zipfile.ZipFile) -> No
     entry_points, metadata = _text(wheel, "entry_points.txt"), _text(wheel, "dist-info/METADATA")
     assert "mail_localization = mail_localization.cli:main" in entry_points
     assert "localizer_node = mail_localization.ros.localizer_node:main" in entry_points
-    assert {"all", "bags", "models", "test"} == set(re.findall(r"^Provides-Extra: (\w+)", metadata, re.MULTILINE))
+    assert {"all", "bags", "matching", "models", "test"} == set(
+        re.findall(r"^Provides-Extra: (\w+)", metadata, re.MULTILINE)
+    )
 
 
 def test_pip_only_libraries_are_extras(wheel: zipfile.ZipFile) -> None:
