@@ -25,8 +25,10 @@ class StampGate(Generic[Item]):
     must not empty a window. What is refused is told by `verdict`: `duplicate`, `out_of_order` or `isolated`.
     """
 
-    def __init__(self, max_gap_ns: int) -> None:
+    def __init__(self, max_gap_ns: int, max_late_ns: int | None = None) -> None:
         self._max_gap_ns = max_gap_ns
+        # A slow stream's gaps are long, but no sample of it arrives that late.
+        self._max_late_ns = max_gap_ns if max_late_ns is None else max_late_ns
         self.reset()
 
     def reset(self) -> None:
@@ -48,7 +50,7 @@ class StampGate(Generic[Item]):
                 self._held, self.verdict = None, "isolated"
             self._newest_ns = t_ns
             return [(Step.CONTINUOUS, t_ns, item)]
-        if -self._max_gap_ns <= step <= 0:
+        if -self._max_late_ns <= step <= 0:
             self.verdict = "out_of_order" if step else "duplicate"
             return []
         return self._jump(t_ns, item)
