@@ -201,6 +201,7 @@ def _windowed_config(settings: dict[str, Any], hop: int) -> WindowedConfig:
 
 LOADERS: dict[str, Loader] = {
     "mail": _windowed("mail_localization.models.mail"),
+    "jang": _windowed("mail_localization.models.jang"),
     "magnetic_nn": _windowed("mail_localization.matching.magnetic_nn"),
 }
 

@@ -6,8 +6,6 @@ import itertools
 import math
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +13,7 @@ from mail_localization.config import Settings, setting
 from mail_localization.errors import ConfigError
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.models.gru import Gru
-from mail_localization.types import FloatArray
+from mail_localization.models.regressor import SequencePredictor, SequenceRegressor
 
 CHANNELS = 3
 
@@ -55,16 +53,11 @@ def subsequence_starts(length: int, scale: int, grid: int) -> tuple[int, ...]:
     return tuple(gridded if whole else even)
 
 
-class Mail(nn.Module):
+class Mail(SequenceRegressor):
     """Map magnetic sequences (B, N, 3) to the position (B, 2) of their last sample, m."""
 
-    input_mean: Tensor
-    input_std: Tensor
-    position_mean: Tensor
-    position_std: Tensor
-
     def __init__(self, settings: MailSettings, length: int) -> None:
-        super().__init__()
+        super().__init__(CHANNELS)
         if max(settings.scales) > length:
             raise ConfigError(f"scales: {max(settings.scales)} exceeds the window's length of {length} samples")
         self.settings, self.length = settings, length
@@ -83,19 +76,14 @@ class Mail(nn.Module):
             self.attention = nn.Sequential(*layers)
         self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(len(settings.scales) * settings.embedding, 2)
-        self.register_buffer("input_mean", torch.zeros(CHANNELS))
-        self.register_buffer("input_std", torch.ones(CHANNELS))
-        self.register_buffer("position_mean", torch.zeros(2))
-        self.register_buffer("position_std", torch.ones(()))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return positions in metres."""
-        x = (features - self.input_mean) / self.input_std  # (B, N, 3)
+        x = self.normalised(features)  # (B, N, 3)
         sequence = x.permute(1, 2, 0).contiguous()  # (N, 3, B)
         embedded = torch.stack([self._embed(sequence, m) for m in range(len(self.starts))], dim=1)  # (B, M, E)
         fused = (self.weights(x)[:, :, None] * embedded).flatten(1)  # (B, M * E), eq. 13
-        normalised: Tensor = self.head(self.dropout(fused))
-        return self.position_mean + self.position_std * normalised  # (B, 2), eq. 14
+        return self.metres(self.head(self.dropout(fused)))  # (B, 2), eq. 14
 
     def weights(self, x: Tensor) -> Tensor:
         """Return the weight (B, M) of each scale for normalised sequences (B, N, 3) (eq. 8-10)."""
@@ -112,46 +100,16 @@ class Mail(nn.Module):
         embedding: Tensor = self.embeddings[m](joined)  # (B, E), eq. 7
         return embedding
 
-    def set_normaliser(self, input_mean: FloatArray, input_std: FloatArray, positions: FloatArray) -> None:
-        """Store the inputs' mean and deviation (3,) and those of training positions (n, 2), m.
-
-        One deviation serves both axes: the loss on normalised positions is proportional to eq. 15 in metres.
-        """
-        self.input_mean.copy_(torch.from_numpy(input_mean))
-        self.input_std.copy_(torch.from_numpy(input_std))
-        self.position_mean.copy_(torch.from_numpy(positions.mean(axis=0)))
-        self.position_std.fill_(float(np.sqrt(positions.var(axis=0).mean())) or 1.0)
-
-    def loss(self, estimates: Tensor, positions: Tensor) -> Tensor:
-        """Return the mean squared error (eq. 15) of positions (B, 2) in units of their training deviation."""
-        return ((estimates - positions) / self.position_std).square().mean()
-
 
 def _perceptron(inputs: int, hidden: int, outputs: int) -> tuple[nn.Module, ...]:
     """Return FC-PReLU-FC."""
     return nn.Linear(inputs, hidden), nn.PReLU(), nn.Linear(hidden, outputs)
 
 
-class MailPredictor:
-    """A trained network as the localizer drives it."""
-
-    def __init__(self, card: ModelCard, tensors: Tensors) -> None:
-        settings: dict[str, Any] = card.settings
-        with reading_tensors(card):
-            network = MailSettings.from_mapping(settings["network"], "model.json: network")
-            self._model = Mail(network, int(settings["window"]["length"]))
-            state = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
-            self._model.load_state_dict(state)
-        self._model.eval().requires_grad_(False)
-        self._covariance = np.array(card.covariance, dtype=np.float64)
-
-    def predict(self, features: npt.NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
-        """Return positions (B, 2) in `map`, m, and covariances (B, 2, 2), m^2, for features (B, N, 3)."""
-        with torch.inference_mode():
-            positions = self._model(torch.from_numpy(features)).double().numpy()
-        return positions, np.broadcast_to(self._covariance, (len(positions), 2, 2)).copy()
-
-
-def load_predictor(card: ModelCard, tensors: Tensors) -> MailPredictor:
+def load_predictor(card: ModelCard, tensors: Tensors) -> SequencePredictor:
     """Return the predictor of a loaded model folder."""
-    return MailPredictor(card, tensors)
+    settings: dict[str, Any] = card.settings
+    with reading_tensors(card):
+        network = MailSettings.from_mapping(settings["network"], "model.json: network")
+        model = Mail(network, int(settings["window"]["length"]))
+    return SequencePredictor(model, card, tensors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ class Progress:
     """Decays since the best epoch."""
     minutes: float = 0.0
     """Training time spent, over all starts."""
+    history: list[tuple[float, float]] = field(default_factory=list)
+    """Mean training loss and mean distance on the validation recordings, m, of each epoch."""
+
+    def end_epoch(self, minutes: float, loss: float, error: float) -> None:
+        """Count an epoch that took so long and ended with a mean loss and a validation error, m."""
+        self.epoch, self.minutes = self.epoch + 1, self.minutes + minutes
+        self.history.append((loss, error))
 
 
 def save_checkpoint(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -94,6 +96,30 @@ class WindowSet:
         keep = (rng.random(len(which)) >= settings.share) | (own == 0)
         # A trace gives no more rows than it has before the window's end.
         return np.minimum(np.where(keep, 1.0, drawn), self._reach[which] / (self._need - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class WindowExamples:
+    """Windows as the training loop takes them."""
+
+    windows: WindowSet
+    augmentation: AugmentationSettings
+
+    @property
+    def positions(self) -> FloatArray:
+        """(n, 2) reference at each window's last sample, m."""
+        return self.windows.positions
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def plain(self, which: Indices) -> tuple[Features]:
+        """Return the features (b, N, 3) of some windows."""
+        return (self.windows.batch(which),)
+
+    def augmented(self, which: Indices, rng: np.random.Generator) -> tuple[Features]:
+        """Return the features (b, N, 3) of some windows, as walked at other speeds and measured anew."""
+        return (self.windows.augmented(which, self.augmentation, rng),)
 
 
 def walking_speed(trace: Trace, period: float) -> float:

@@ -9,18 +9,43 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
+from torch.nn import Parameter
 from tqdm import tqdm
 
 from mail_localization.config import Settings, group, setting
 from mail_localization.errors import TrainingError
-from mail_localization.models.mail import Mail
+from mail_localization.files import replace_file
+from mail_localization.models.regressor import PositionRegressor
 from mail_localization.training.checkpoint import Progress, Weights, load_checkpoint, save_checkpoint
-from mail_localization.training.dataset import AugmentationSettings, WindowSet
+from mail_localization.training.dataset import AugmentationSettings
 from mail_localization.types import FloatArray
+
+HISTORY_FILE = "history.csv"
+Indices = npt.NDArray[np.int64]
+Inputs = tuple[npt.NDArray[np.float32], ...]
+
+
+class Examples(Protocol):
+    """What a network is trained or judged on: inputs made on demand, and a target for each."""
+
+    @property
+    def positions(self) -> FloatArray:
+        """(n, 2) targets, m."""
+
+    def __len__(self) -> int:
+        """Return n."""
+
+    def plain(self, which: Indices) -> Inputs:
+        """Return the inputs of some examples, (b, ...) each, the same numbers as a Localizer sees."""
+
+    def augmented(self, which: Indices, rng: np.random.Generator) -> Inputs:
+        """Return the inputs of some examples, changed at random."""
 
 
 class TrainingSettings(Settings):
@@ -41,6 +66,11 @@ class TrainingSettings(Settings):
         minimum=1,
     )  # fmt: skip
     stop_after: int = setting(5, "decays without a better validation error after which training stops", minimum=1)
+    loss: str = setting(
+        "mse",
+        "mse: squared error (eq. 15); distance: mean distance, which forgives aliases",
+        choices=("mse", "distance"),
+    )
     gradient_clip: float = setting(1.0, "largest norm of the gradient; 0 = no limit", minimum=0.0)
     weight_decay: float = setting(0.0, "weight decay, decoupled from the gradient (AdamW)", minimum=0.0)
     augmentation: AugmentationSettings = group(AugmentationSettings)
@@ -77,10 +107,10 @@ def _denormals_flushed() -> Iterator[None]:
 
 @_denormals_flushed()
 def fit(
-    model: Mail, training: WindowSet, validation: WindowSet, settings: TrainingSettings, *,
+    model: PositionRegressor, training: Examples, validation: Examples, settings: TrainingSettings, *,
     seed: int, out: Path, run: dict[str, Any], limits: Limits,
 ) -> Fit:  # fmt: skip
-    """Train a model on its device and return the weights that are best on the validation windows.
+    """Train a model on its device and return the weights that are best on the validation examples.
 
     A checkpoint in `out` is written after each epoch and continued from. An epoch's random numbers depend on seed
     and epoch alone: a run killed at any moment and started again ends with the weights of an undisturbed one.
@@ -89,7 +119,8 @@ def fit(
         TrainingError: the loss is not finite, or `out` holds the checkpoint of another run.
     """
     device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     state, best = load_checkpoint(out, run, model, optimizer)
     batches = math.ceil(len(training) / settings.batch)
     clock = _Clock(limits.max_minutes, settings.epochs)
@@ -98,24 +129,19 @@ def fit(
     bar = tqdm(total=batches, unit="batch", disable=not limits.progress, mininterval=pause, dynamic_ncols=True)
 
     while state.epoch < settings.epochs and state.fruitless < settings.stop_after and not clock.out_of_time:
-        # One pass over the training windows in random order.
+        # One pass over the training examples in random order.
         rng = np.random.default_rng((seed, state.epoch))
         torch.manual_seed(int(rng.integers(2**62)))
         total_loss, epoch_started = 0.0, time.monotonic()
         bar.reset()
         model.train()
         for number, which in enumerate(np.array_split(rng.permutation(len(training)), batches), start=1):
-            features = torch.from_numpy(training.augmented(which, settings.augmentation, rng)).to(device)  # (b, N, 3)
+            inputs = _on_device(training.augmented(which, rng), device)  # (b, ...) each
             positions = torch.from_numpy(training.positions[which]).float().to(device)  # (b, 2)
             rise = min(1.0, (state.epoch * batches + number) / max(1, settings.warmup))
-            for parameters in optimizer.param_groups:
-                parameters["lr"] = settings.learning_rate * settings.decay**state.decays * rise
-            loss = model.loss(model(features), positions)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            if settings.gradient_clip:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-            optimizer.step()
+            _set_rate(optimizer, settings.learning_rate * settings.decay**state.decays * rise)
+            loss = model.training_loss(inputs, positions, settings.loss)
+            _descend(loss, optimizer, trained, settings.gradient_clip)
             total_loss += loss.item()
             if not math.isfinite(total_loss):
                 bar.close()
@@ -143,27 +169,55 @@ def fit(
 
         # The rate falls, and training ends, when they no longer get better.
         minutes = (time.monotonic() - epoch_started) / 60
-        state.epoch, state.minutes = state.epoch + 1, state.minutes + minutes
+        state.end_epoch(minutes, total_loss / batches, error)
         state.planned = state.planned or min(settings.epochs, max(1, int(limits.max_minutes / minutes)))
         if state.waited >= min(settings.patience, max(1, state.planned // 5)):
             state.waited, state.decays, state.fruitless = 0, state.decays + 1, state.fruitless + 1
         save_checkpoint(out, run, state, best, model=model, optimizer=optimizer)
 
     bar.close()
+    _write_history(out, state)
     model.load_state_dict(best)
     return Fit(best, state, held_out_errors(model, validation, settings.batch))
 
 
-def held_out_errors(model: Mail, windows: WindowSet, batch: int) -> FloatArray:
-    """Return estimate less reference (n, 2) of all windows, m."""
+def held_out_errors(model: PositionRegressor, examples: Examples, batch: int) -> FloatArray:
+    """Return estimate less reference (n, 2) of all examples, m."""
     device = next(model.parameters()).device
     model.eval()
     with torch.no_grad():
         estimates = [
-            model(torch.from_numpy(windows.batch(which)).to(device)).cpu().double().numpy()
-            for which in np.array_split(np.arange(len(windows)), math.ceil(len(windows) / batch))
+            model(*_on_device(examples.plain(which), device)).cpu().double().numpy()
+            for which in np.array_split(np.arange(len(examples)), math.ceil(len(examples) / batch))
         ]
-    return np.asarray(np.concatenate(estimates) - windows.positions)
+    return np.asarray(np.concatenate(estimates) - examples.positions)
+
+
+def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[Parameter], clip: float) -> None:
+    """Take one step down the gradient, whose norm is limited to `clip` unless that is 0."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip:
+        torch.nn.utils.clip_grad_norm_(trained, clip)
+    optimizer.step()
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for parameters in optimizer.param_groups:
+        parameters["lr"] = rate
+
+
+def _on_device(inputs: Inputs, device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(array).to(device) for array in inputs)
+
+
+def _write_history(out: Path, state: Progress) -> None:
+    """Write the loss and the validation error of every epoch, for plots (MAIL figure 14)."""
+    rows = [f"{epoch},{loss:.6g},{error:.6g}" for epoch, (loss, error) in enumerate(state.history, start=1)]
+    try:
+        replace_file(out / HISTORY_FILE, "\n".join(["epoch,loss,validation_m", *rows, ""]).encode())
+    except OSError as err:
+        raise TrainingError(f"{out / HISTORY_FILE}: cannot be written: {err.strerror}; free some space") from err
 
 
 class _Clock:

@@ -11,7 +11,7 @@ import torch
 from mail_localization.errors import ConfigError, ModelError
 from mail_localization.models.artifact import ModelCard
 from mail_localization.models.gru import Gru
-from mail_localization.models.mail import Mail, MailPredictor, MailSettings, subsequence_starts
+from mail_localization.models.mail import Mail, MailSettings, load_predictor, subsequence_starts
 
 
 def _sigmoid(value: float) -> float:
@@ -84,7 +84,8 @@ def test_network_equals_plain_reading_of_equations(length, scales, attention):
     for parameter in model.parameters():  # away from the defaults, where a wrong bias or slope would not show
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     rng = np.random.default_rng(0)
-    model.set_normaliser(rng.normal(size=3), np.array([0.5, 2.0, 3.0]), rng.normal(5, 3, size=(30, 2)))
+    model.set_inputs(rng.normal(size=3), np.array([0.5, 2.0, 3.0]))
+    model.set_positions(rng.normal(5, 3, size=(30, 2)))
     sequences = rng.normal(size=(3, length, 3)).astype(np.float32)
     expected = [_plain_mail(sequence.astype(float), model) for sequence in sequences]
     trained = model(torch.from_numpy(sequences)).detach().numpy()
@@ -177,7 +178,7 @@ def test_predictor_returns_positions_and_covariances():
     model = Mail(settings, 10)
     tensors = {name: value.numpy() for name, value in model.state_dict().items()}
     features = np.random.default_rng(0).normal(size=(4, 10, 3)).astype(np.float32)
-    positions, covariances = MailPredictor(_card(settings, 10), tensors).predict(features)
+    positions, covariances = load_predictor(_card(settings, 10), tensors).predict(features)
     np.testing.assert_allclose(positions, model(torch.from_numpy(features)).detach().numpy(), atol=1e-6)
     assert positions.dtype == np.float64 and covariances.shape == (4, 2, 2)
     np.testing.assert_array_equal(covariances[3], [[4.0, 1.0], [1.0, 9.0]])
@@ -186,4 +187,4 @@ def test_predictor_returns_positions_and_covariances():
 def test_weights_of_another_network_are_a_model_error():
     tensors = {name: value.numpy() for name, value in Mail(MailSettings(scales=(5,)), 10).state_dict().items()}
     with pytest.raises(ModelError, match="train the model again"):
-        MailPredictor(_card(MailSettings(scales=(5, 10)), 10), tensors)
+        load_predictor(_card(MailSettings(scales=(5, 10)), 10), tensors)
