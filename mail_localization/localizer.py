@@ -30,6 +30,9 @@ from mail_localization.types import (
 
 Features = npt.NDArray[np.float32]
 
+START_STDDEV = 0.5
+"""Standard deviation of a given start, m: a mark on the floor that somebody stands on."""
+
 
 class Localizer(Protocol):
     """Estimate the position from time-stamped samples.
@@ -164,6 +167,18 @@ class WindowedLocalizer:
         features = self._features(np.stack([window.rows for window in windows]))
         positions, covariances = self._predictor.predict(features)
         return [PoseEstimate(w.t_ns, xy, cov) for w, xy, cov in zip(windows, positions, covariances, strict=True)]
+
+
+def told_where(
+    localizer: Localizer, samples: Iterable[Sample], t_ns: int, position: FloatArray, stddev: float
+) -> Iterator[Sample]:
+    """Yield the samples and, on the way, tell a Startable localizer where it is at `t_ns`; others are told nothing."""
+    told = not isinstance(localizer, Startable)
+    for sample in samples:
+        if not told and sample.t_ns >= t_ns and isinstance(localizer, Startable):
+            localizer.start_at(t_ns, position, stddev)
+            told = True
+        yield sample
 
 
 Loader = Callable[[ModelCard, Tensors, int], Localizer]

@@ -19,7 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bags", nargs="+", type=Path, required=True, metavar="DIR", help="recordings, or folders that hold them"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of summary.json and report.html")
-    parser.add_argument("--live", action="store_true", help="play to the real ROS 2 node instead of replaying")
+    replay = parser.add_mutually_exclusive_group()
+    replay.add_argument("--live", action="store_true", help="play to the real ROS 2 node instead of replaying")
+    replay.add_argument(
+        "--smooth", action="store_true", help="methods that can also use what was recorded after each instant"
+    )
+    parser.add_argument(
+        "--start-at-reference", action="store_true", help="tell methods that can use it (pdr) the first reference "
+        "position; not with --live",
+    )  # fmt: skip
     parser.add_argument("--rate", type=_positive, default=1.0, help="playback rate with --live, x real time")
     parser.add_argument("--hop", type=_count, default=0, help="samples between two estimates; 0: the model's own")
     parser.add_argument(
@@ -35,14 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and the report's path; 1 if a recording had to be left out."""
+    from mail_localization.errors import EvaluationError
     from mail_localization.evaluation import outputs, runner, words
     from mail_localization.evaluation.floorplan import load_floorplan
 
+    if args.live and args.start_at_reference:
+        raise EvaluationError("--start-at-reference: the live node is not told where it starts; leave out --live")
     plan = load_floorplan(args.map, args.map_size) if args.map else None
     outputs.prepare_folder(args.out)
     options = runner.Options(
         topics=topics_from_args(args),
         hop=args.hop,
+        smooth=args.smooth,
+        start=args.start_at_reference,
         jobs=args.jobs,
         live_rate=args.rate if args.live else None,
         command=shlex.join(["mail_localization", *sys.argv[1:]]),

@@ -18,7 +18,7 @@ from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.data.reference import Reference
 from mail_localization.errors import EvaluationError, MailLocalizationError, MissingRosError
 from mail_localization.evaluation.association import Association, Estimates, associate
-from mail_localization.localizer import Localizer, load_localizer
+from mail_localization.localizer import START_STDDEV, Localizer, Smoother, Startable, load_localizer, told_where
 from mail_localization.types import PoseEstimate, Sample
 
 LATENCY_ESTIMATES = 200
@@ -40,6 +40,10 @@ class Task:
     topics: Topics = Topics()
     hop: int = 0
     """Samples between two estimates; 0 takes the model's own."""
+    smooth: bool = False
+    """Let a method that can look back from the recording's end."""
+    start: bool = False
+    """Tell a method that can use it where the recording begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +150,12 @@ def shared_localizer(folder: Path, hop: int) -> Localizer:
     return load_localizer(folder, hop)
 
 
-def drive(localizer: Localizer, samples: Iterable[Sample]) -> list[PoseEstimate]:
+def drive(localizer: Localizer, samples: Iterable[Sample], smooth: bool = False) -> list[PoseEstimate]:
     """Return a Localizer's estimates on one recording, from a fresh state."""
     localizer.reset()
-    return list(localizer.localize(samples))
+    return list(
+        localizer.smooth(samples) if smooth and isinstance(localizer, Smoother) else localizer.localize(samples)
+    )
 
 
 def unique_names(paths: Iterable[Path]) -> list[str]:
@@ -176,11 +182,15 @@ def _replay_or_skip(task: Task) -> Replay | Skipped:
         localizer = shared_localizer(task.folder, task.hop)
         refused = localizer.counters.copy()
         started = time.perf_counter()
-        poses = drive(localizer, recording.samples(localizer.inputs))
+        samples = recording.samples(localizer.inputs)
+        if task.start:
+            samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
+        poses = drive(localizer, samples, task.smooth)
         wall = time.perf_counter() - started
         replay = _replay(task, recording, reference, poses, wall)
         refused = localizer.counters - refused
         notes = [f"{count} samples refused ({reason})" for reason, count in sorted(refused.items())]
+        notes += _advantages(task, localizer)
         if not poses:
             notes.insert(0, _why_nothing(recording, localizer.inputs))
         return dataclasses.replace(replay, notes=(*replay.notes, *notes))
@@ -195,6 +205,16 @@ def _replay(task: Task, recording: Recording, reference: Reference, poses: list[
         notes.append(f"{len(poses) - len(estimates)} estimates were not finite and are left out")
     association = associate(reference, estimates)
     return Replay(task, recording.info, recording.duration, wall, estimates, association, notes=tuple(notes))
+
+
+def _advantages(task: Task, localizer: Localizer) -> list[str]:
+    """Say what a live target would not have had."""
+    notes = []
+    if task.smooth and isinstance(localizer, Smoother):
+        notes.append("smoothed offline: each estimate also uses what was recorded after it")
+    if task.start and isinstance(localizer, Startable):
+        notes.append("told the first reference position")
+    return notes
 
 
 def _why_nothing(recording: Recording, inputs: frozenset[str]) -> str:

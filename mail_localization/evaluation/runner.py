@@ -41,6 +41,10 @@ class Options:
     topics: Topics = Topics()
     hop: int = 0
     """Samples between two estimates; 0 takes the model's own."""
+    smooth: bool = False
+    """Let the methods that can look back from a recording's end, offline."""
+    start: bool = False
+    """Tell the methods that can use it where a recording begins, offline."""
     jobs: int = 1
     """Recordings replayed at once, offline."""
     live_rate: float | None = None
@@ -66,7 +70,7 @@ def evaluate(models: list[Path], bags: list[Path], options: Options) -> Evaluati
             shared_localizer(folder, options.hop)
     paths = find_recordings(bags)
     tasks = [
-        Task(model, folder, recording, path, options.topics, options.hop)
+        Task(model, folder, recording, path, options.topics, options.hop, options.smooth, options.start)
         for (model, folder), (recording, path) in itertools.product(
             zip(cards, models, strict=True), zip(unique_names(paths), paths, strict=True)
         )

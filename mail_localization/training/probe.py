@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.splits import hold_out, separated
 from mail_localization.errors import TrainingError
-from mail_localization.localizer import Localizer, Startable
+from mail_localization.localizer import START_STDDEV, Localizer, told_where
 from mail_localization.training.options import TrainOptions
 from mail_localization.types import FloatArray
 
@@ -69,10 +69,11 @@ def online_errors(
         for path in bar:
             recording = Recording(path, topics)
             reference = recording.reference()
+            samples = recording.samples(localizer.inputs)
+            if start:
+                samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
             localizer.reset()
-            if start and isinstance(localizer, Startable):
-                localizer.start_at(reference.start_ns, reference.position[0], 0.5)
-            estimates = list(localizer.localize(recording.samples(localizer.inputs)))
+            estimates = list(localizer.localize(samples))
             truth = reference.at(np.array([estimate.t_ns for estimate in estimates], dtype=np.int64))
             offsets = np.array([estimate.position for estimate in estimates]).reshape(-1, 2) - truth
             errors.append(offsets[np.isfinite(offsets).all(axis=1)])

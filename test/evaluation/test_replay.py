@@ -22,6 +22,7 @@ from mail_localization.evaluation.replay import (
     replay_offline,
     unique_names,
 )
+from mail_localization.localizer import told_where
 from mail_localization.matching.magnetic_nn import MagneticNnConfig
 from mail_localization.training.magnetic_nn import train
 from mail_localization.training.options import TrainOptions
@@ -156,3 +157,39 @@ def test_live_without_ros_says_what_to_do(model: Path, survey: list[Path], monke
     monkeypatch.delattr("mail_localization.ros.live", raising=False)
     with pytest.raises(MissingRosError, match=r"--live needs ROS 2 .* source a ROS 2 installation"):
         list(replay_live([task(model, survey[0])], 1.0))
+
+
+class Remembering:
+    """A real Localizer's interface over none of its arithmetic: it says what it was told."""
+
+    method, inputs, counters = "remembering", frozenset({"mag"}), Counter[str]()
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def reset(self) -> None:
+        self.heard.clear()
+
+    def start_at(self, t_ns: int, position: np.ndarray, stddev: float) -> None:
+        self.heard.append(("start", t_ns))
+
+    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
+        for sample in samples:
+            self.heard.append(sample.t_ns)
+            yield PoseEstimate(sample.t_ns, np.zeros(2), np.eye(2))
+
+    def smooth(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
+        return reversed(list(self.localize(samples)))
+
+
+def test_start_is_told_before_the_first_sample_that_is_not_older() -> None:
+    localizer = Remembering()
+    samples = [MagneticSample(t, (0.0, 0.0, 0.0)) for t in (1, 2, 3)]
+    drive(localizer, told_where(localizer, samples, 2, np.zeros(2), 0.5))  # type: ignore[arg-type]
+    assert localizer.heard == [1, ("start", 2), 2, 3]
+
+
+def test_smoothing_is_done_only_when_asked_for() -> None:
+    samples = [MagneticSample(t, (0.0, 0.0, 0.0)) for t in (1, 2)]
+    assert [pose.t_ns for pose in drive(Remembering(), samples, smooth=True)] == [2, 1]  # type: ignore[arg-type]
+    assert [pose.t_ns for pose in drive(Remembering(), samples)] == [1, 2]  # type: ignore[arg-type]
