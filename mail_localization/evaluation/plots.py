@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mail_localization.evaluation.canvas import INK, MUTED, draw_legend, new_axes, new_figure, to_png
 from mail_localization.evaluation.floorplan import FloorPlan
 from mail_localization.evaluation.metrics import error_cdf
 from mail_localization.evaluation.replay import Replay
@@ -18,26 +18,21 @@ from mail_localization.types import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
 
 Box = tuple[float, float, float, float]
 """Shown part of the map: x from, x to, y from, y to, m."""
 
 COLOURS = ("#1668a8", "#c8442f", "#2e8b57", "#8a4fa0", "#b8860b", "#4a5568")
-INK, MUTED, GRID = "#1c2430", "#6b7480", "#e3e6ea"
 GROSS = 10.0
 """The colour scale of errors ends here at the latest, m: beyond, a position is simply wrong."""
 ERROR_COLOURS = ("#1f4e9e", "#3f9a94", "#eda53a", "#c0261c")
 """From no error to the end of the scale: dark enough on white, and told apart by the colour-blind."""
-WIDTH = 5.6
-"""Width of every figure, inches: small enough to be read on a phone."""
-DPI = 150
 
 
 def cdf_plot(models: Sequence[ModelResult]) -> bytes:
     """Draw the share of errors below each distance, one line per model, recordings pooled."""
-    figure = _figure(3.5)
-    axes = _axes(figure, "error (m)", "share of errors at most that large")
+    figure = new_figure(3.5)
+    axes = new_axes(figure, "error (m)", "share of errors at most that large")
     reach = 3.0
     for model, colour in zip(models, _colours(models), strict=True):
         error, share = error_cdf(pooled_errors(model.replays))
@@ -50,16 +45,16 @@ def cdf_plot(models: Sequence[ModelResult]) -> bytes:
     axes.set(xlim=(0, reach), ylim=(0, 1.01), yticks=(0, 0.25, 0.5, 0.75, 0.9, 1))
     axes.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "90 %", "100 %"])
     axes.set_title("APE (translation, m, not aligned), one error per second", loc="left")
-    _legend(axes)
-    return _png(figure)
+    draw_legend(axes)
+    return to_png(figure)
 
 
 def trajectory_plot(replay: Replay, error_limit: float, box: Box, plan: FloorPlan | None = None) -> bytes:
     """Draw the reference and the estimates taken at each second, coloured by error up to `error_limit` m."""
     pairs = replay.association
     left, right, bottom, top = box
-    figure = _figure(min(max(4.0 * (top - bottom) / (right - left), 1.6), 6.5) + 0.9)
-    axes = _axes(figure, "x (m)", "y (m)")
+    figure = new_figure(min(max(4.0 * (top - bottom) / (right - left), 1.6), 6.5) + 0.9)
+    axes = new_axes(figure, "x (m)", "y (m)")
     if plan is not None:
         _draw_plan(axes, plan)
         axes.grid(False)
@@ -80,13 +75,13 @@ def trajectory_plot(replay: Replay, error_limit: float, box: Box, plan: FloorPla
         bar.outline.set_visible(False)
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    return _png(figure)
+    return to_png(figure)
 
 
 def error_plot(replays: Sequence[Replay], colours: Sequence[str]) -> bytes:
     """Draw the error over time on one recording, one line per model; gaps have no estimate."""
-    figure = _figure(2.5)
-    axes = _axes(figure, "time since the first reference (s)", "error (m)")
+    figure = new_figure(2.5)
+    axes = new_axes(figure, "time since the first reference (s)", "error (m)")
     for row, (replay, colour) in enumerate(zip(replays, colours, strict=True)):
         pairs = replay.association
         axes.plot(pairs.elapsed, pairs.error, color=colour, lw=1.4, marker=".", ms=3, label=replay.task.model)
@@ -97,8 +92,8 @@ def error_plot(replays: Sequence[Replay], colours: Sequence[str]) -> bytes:
     axes.set_xlim(0, max(float(r.association.elapsed[-1]) for r in replays) or 1.0)
     axes.set_ylim(bottom=0)
     axes.tick_params(axis="x", pad=6 + 3 * len(replays))
-    _legend(axes)
-    return _png(figure)
+    draw_legend(axes)
+    return to_png(figure)
 
 
 def pooled_errors(replays: Iterable[Replay]) -> FloatArray:
@@ -153,33 +148,3 @@ def _draw_plan(axes: Axes, plan: FloorPlan) -> None:
         plan.pixels, extent=extent, transform=place, cmap="gray", vmin=0, vmax=255, alpha=0.5, zorder=0,
         interpolation="bilinear",
     )  # fmt: skip
-
-
-def _figure(height: float) -> Figure:
-    """Return an empty figure that draws without a display."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(WIDTH, height), layout="constrained")
-
-
-def _axes(figure: Figure, x: str, y: str) -> Axes:
-    axes = figure.add_subplot()
-    axes.set_xlabel(x, color=MUTED)
-    axes.set_ylabel(y, color=MUTED)
-    axes.tick_params(colors=MUTED, length=0, pad=6)
-    axes.grid(color=GRID, lw=0.8)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    return axes
-
-
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, labelcolor=INK)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()

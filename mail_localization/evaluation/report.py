@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
 from mail_localization.evaluation import words
+from mail_localization.evaluation.page import html_picture, html_table, page, table_row
 from mail_localization.evaluation.replay import Replay
 from mail_localization.evaluation.results import Evaluation, ModelResult, pooled_accuracy
 
@@ -26,44 +25,6 @@ class Pictures:
     """(recording, model) -> trajectory."""
 
 
-STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.2rem 4rem; background: #fff; color: #1c2430;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
-h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; }
-h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; overflow-wrap: anywhere; }
-p { margin: .5rem 0; max-width: 46rem; }
-.muted, .meaning, figcaption { color: #5c6672; }
-.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 29rem)); }
-.card { border: 1px solid #e3e6ea; border-top: 4px solid; border-radius: 6px; padding: 1rem 1.2rem; }
-.card h3 { margin: 0; }
-.big { font-size: 2.3rem; font-weight: 650; line-height: 1.1; margin: .5rem 0 0; letter-spacing: -.02em; }
-.warning { border-left: 4px solid #c8442f; background: #fdf3f1; padding: .5rem .9rem; margin: .8rem 0;
-  overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .32rem .9rem .32rem 0; border-bottom: 1px solid #eef0f2; text-align: right;
-  white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere;
-  min-width: 9rem; }
-th { font-weight: 600; vertical-align: bottom; }
-td .meaning { font-size: .85rem; margin-left: .7rem; }
-@media (max-width: 46rem) { td .meaning { display: block; line-height: 1.25; margin: 0; max-width: 15rem; } }
-figure { margin: .6rem 0; }
-figure img { display: block; width: 100%; max-width: 38rem; height: auto; }
-.pair { display: grid; gap: 0 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
-  align-items: start; }
-.wide { grid-column: 1 / -1; }
-details { margin: .6rem 0; }
-summary { cursor: pointer; }
-pre { background: #f6f7f9; padding: .8rem 1rem; overflow-x: auto; font-size: .83rem; border-radius: 6px; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; font-size: .93rem; }
-dd { margin: 0; overflow-wrap: anywhere; }
-"""
-
-
 def report_html(evaluation: Evaluation, pictures: Pictures) -> str:
     """Return the whole page."""
     sections = (
@@ -71,7 +32,7 @@ def report_html(evaluation: Evaluation, pictures: Pictures) -> str:
         _warnings(evaluation),
         _cards(evaluation, pictures.colours),
         "<h2>How often is the error how large?</h2>",
-        _picture(pictures.cdf, "Share of errors up to each distance; the further up and left, the better."),
+        html_picture(pictures.cdf, "Share of errors up to each distance; the further up and left, the better."),
         "<h2>All figures</h2>",
         _figures_table(evaluation),
         f"<p class=muted>{escape(words.PROTOCOL)}</p>",
@@ -82,13 +43,7 @@ def report_html(evaluation: Evaluation, pictures: Pictures) -> str:
         "<h2>How this was made</h2>",
         _provenance(evaluation),
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Localization report</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</body></html>\n"
-    )
+    return page("Localization report", sections)
 
 
 def _opening(evaluation: Evaluation) -> str:
@@ -132,10 +87,10 @@ def _card(model: ModelResult, colour: str) -> str:
 
 def _figures_table(evaluation: Evaluation) -> str:
     rows = [
-        _row(row.name, row.meaning, (row.text(model) for model in evaluation.models))
+        table_row(row.name, row.meaning, (row.text(model) for model in evaluation.models))
         for row in words.figure_rows(evaluation)
     ]
-    return _table(["", *(model.name for model in evaluation.models)], rows)
+    return html_table(["", *(model.name for model in evaluation.models)], rows)
 
 
 def _recordings_table(evaluation: Evaluation) -> str:
@@ -144,9 +99,9 @@ def _recordings_table(evaluation: Evaluation) -> str:
     for name, replays in _by_recording(evaluation).items():
         notes = {note: None for replay in replays for note in replay.notes}
         first, *others = replays
-        rows.append(_row(name, "; ".join(notes), _recording_figures(first)))
-        rows += [_row("", "", _recording_figures(replay)) for replay in others]
-    return _table(header, rows)
+        rows.append(table_row(name, "; ".join(notes), _recording_figures(first)))
+        rows += [table_row("", "", _recording_figures(replay)) for replay in others]
+    return html_table(header, rows)
 
 
 def _recording_figures(replay: Replay) -> list[str]:
@@ -165,11 +120,11 @@ def _recording_section(evaluation: Evaluation, name: str, pictures: Pictures) ->
     known = {"site": info.site, "floor": info.floor, "device": info.device}
     about = [f"{replays[0].duration:.0f} s", *(f"{what} {value}" for what, value in known.items() if value)]
     shown = [
-        _picture(pictures.trajectory[name, replay.task.model], f"{replay.task.model} on {name}")
+        html_picture(pictures.trajectory[name, replay.task.model], f"{replay.task.model} on {name}")
         for replay in replays
         if (name, replay.task.model) in pictures.trajectory
     ]
-    shown.append(_picture(pictures.error[name], "Error over time; marks below the axis: no position", "wide"))
+    shown.append(html_picture(pictures.error[name], "Error over time; marks below the axis: no position", "wide"))
     layout = "pair" if len(replays) > 1 else "single"
     return (
         f"<h3>{escape(name)}</h3><div class=muted>{escape(', '.join(about))}</div>"
@@ -195,24 +150,6 @@ def _by_recording(evaluation: Evaluation) -> dict[str, list[Replay]]:
         for replay in model.replays:
             groups.setdefault(replay.task.recording, []).append(replay)
     return groups
-
-
-def _row(name: str, meaning: str, cells: Iterable[str]) -> str:
-    below = f"<span class=meaning>{escape(meaning)}</span>" if meaning else ""
-    filled = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f"<tr><td>{escape(name)}{below}</td>{filled}</tr>"
-
-
-def _table(header: Iterable[str], rows: Iterable[str]) -> str:
-    names = "".join(f"<th>{escape(name)}</th>" for name in header)
-    return f'<div class="scroll"><table><tr>{names}</tr>\n{chr(10).join(rows)}</table></div>'
-
-
-def _picture(png: bytes, caption: str, kind: str = "") -> str:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    text = escape(caption)
-    image = f'<img alt="{text}" src="{source}">'
-    return f'<figure class="{kind}">{image}<figcaption>{text}</figcaption></figure>'
 
 
 def _some(names: list[str], most: int = 3) -> str:
