@@ -1,0 +1,192 @@
+"""What a survey teaches of its carriers: step length, direction of the attitude against the map, usual speed."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mail_localization.data.recording import Recording, Topics
+from mail_localization.data.reference import Reference
+from mail_localization.errors import TrainingError
+from mail_localization.motion.tracker import Motion, MotionCalibration, MotionSettings, MotionTracker
+from mail_localization.types import FloatArray
+
+CHUNK = 10.0
+"""Way over which lengths are compared, m: shorter ones are blurred by marks that are metres apart."""
+MIN_STEPS = 8
+"""A recording with fewer says nothing of step lengths."""
+_SPREAD = 0.35
+"""Spread of the step length between recordings above which the swings were no steps (of a robot, say)."""
+_RAD_FLOOR = math.radians(3.0)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """The pieces of way of one recording that have a reference."""
+
+    path: Path
+    reference: Reference
+    motions: list[Motion]
+
+    @property
+    def t_ns(self) -> npt.NDArray[np.int64]:
+        return np.array([motion.t_ns for motion in self.motions], dtype=np.int64)
+
+    @property
+    def distances(self) -> FloatArray:
+        return np.array([motion.distance for motion in self.motions])
+
+
+def calibrate_motion(
+    recordings: list[Path], settings: MotionSettings, topics: Topics
+) -> tuple[MotionSettings, MotionCalibration]:
+    """Return the settings with the source resolved, and what the recordings' references teach of motion.
+
+    K of the step length is the median of (length of the reference) / (sum of swings^(1/4)) over the recordings.
+    The heading offset is the circular mean of (course of the reference - heading) where headings are absolute.
+
+    Raises:
+        TrainingError: the source asked for by name is in too few of the recordings.
+        RecordingError: a recording cannot be read, or has no reference.
+    """
+    source = _source(recordings, settings, topics)
+    resolved = _with_source(settings, source)
+    raw = dataclasses.replace(MotionCalibration(), weinberg_k=1.0)
+    if source != "none":
+        walks = [walk for path in recordings if len((walk := _walk(path, resolved, raw, topics)).motions) >= MIN_STEPS]
+        found = _calibrated(walks, source)
+        if found is not None:
+            return resolved, dataclasses.replace(found, **_speed([walk.reference for walk in walks]))
+        if settings.source != "auto":
+            raise TrainingError(
+                f"{', '.join(map(str, recordings))}: motion.source is {settings.source}, but what was found does not "
+                "follow the reference positions; set motion.source to none, or leave it at auto"
+            )
+        _log.warning("the %s found do not follow the reference positions: motion.source is none", source)
+    references = [Recording(path, topics).reference() for path in recordings]
+    return _with_source(settings, "none"), MotionCalibration(**_speed(references))
+
+
+def _with_source(settings: MotionSettings, source: str) -> MotionSettings:
+    return MotionSettings.from_mapping({**settings.to_mapping(), "source": source}, "motion")
+
+
+def _source(recordings: list[Path], settings: MotionSettings, topics: Topics) -> str:
+    """Return the source that the recordings allow: odometry before steps before none."""
+    counts = {path: Recording(path, topics).counts for path in recordings}
+    for source, stream in (("odometry", "odom"), ("steps", "imu")):
+        topic = getattr(topics, stream)
+        lacking = [path for path in recordings if not counts[path].get(topic)]
+        # A robot surveys with odometry throughout; of many walks, a few may lack the IMU.
+        enough = len(lacking) <= (0.2 * len(recordings) if source == "steps" else 0)
+        if settings.source == source and len(lacking) == len(recordings):
+            raise TrainingError(
+                f"{lacking[0]}: no messages on {topic!r}, which motion.source {source} needs; record them, remap the "
+                "topic, or set motion.source to none"
+            )
+        if settings.source == source or (settings.source == "auto" and enough):
+            return source
+    return "none"
+
+
+def _walk(path: Path, settings: MotionSettings, raw: MotionCalibration, topics: Topics) -> _Walk:
+    recording = Recording(path, topics)
+    reference = recording.reference()
+    tracker = MotionTracker(settings, raw)
+    motions = [motion for sample in recording.samples(tracker.inputs) for motion in tracker.add(sample)]
+    return _Walk(path, reference, [m for m in motions if reference.start_ns <= m.t_ns <= reference.end_ns])
+
+
+def _calibrated(walks: list[_Walk], source: str) -> MotionCalibration | None:
+    """Return what the walks teach of lengths and headings; None where the lengths contradict each other."""
+    if not walks:
+        return None
+    lengths = np.array([_length(walk.reference) for walk in walks])
+    ratios = lengths / np.array([max(walk.distances.sum(), 1e-9) for walk in walks])
+    k = _weighted_median(ratios, lengths)
+    spread = float(_weighted_median(np.abs(np.log(np.maximum(ratios, 1e-9) / k)), lengths)) if k > 0 else math.inf
+    plausible = 0.15 <= k <= 1.5 if source == "steps" else 0.7 <= k <= 1.4
+    if not plausible or spread > _SPREAD:
+        return None
+    chunks = np.concatenate([_chunk_ratios(walk, k) for walk in walks])
+    step_std = 1.4826 * float(np.median(np.abs(chunks - 1.0))) if len(chunks) else 0.15
+    offset, offset_std = _heading_offset(walks)
+    return MotionCalibration(
+        weinberg_k=k if source == "steps" else MotionCalibration().weinberg_k,
+        heading_offset=offset,
+        heading_offset_std=offset_std,
+        step_std=min(max(step_std, 0.05), 0.5),
+    )
+
+
+def _length(reference: Reference) -> float:
+    return float(np.linalg.norm(np.diff(reference.position, axis=0), axis=1).sum())
+
+
+def _chunk_ratios(walk: _Walk, k: float) -> FloatArray:
+    """Return the length of the reference over that found, for each CHUNK of the way."""
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(walk.reference.position, axis=0), axis=1))])
+    seconds = (walk.reference.t_ns - walk.reference.start_ns) * 1e-9
+    bounds = np.interp(np.arange(0.0, way[-1] + 1e-9, CHUNK), way, seconds)
+    if len(bounds) < 2:
+        return np.empty(0)
+    times = (walk.t_ns - walk.reference.start_ns) * 1e-9
+    found = np.histogram(times, bounds, weights=walk.distances)[0] * k
+    return np.asarray(CHUNK / found[found > 0.1 * CHUNK])
+
+
+def _heading_offset(walks: list[_Walk]) -> tuple[float, float]:
+    """Return the circular mean of course less heading and its spread between recordings, rad; (0, pi) if unknown."""
+    means, pieces = [], []
+    for walk in walks:
+        turns = _turns(walk)
+        if len(turns) >= MIN_STEPS:
+            means.append(turns.mean())
+            pieces.append(turns)
+    if not means:
+        return 0.0, math.pi
+    mean = np.concatenate(pieces).mean()
+    # Two recordings say nothing of a spread: then the single courses' own is the better guess.
+    directions = np.array([m / abs(m) for m in means]) if len(means) > 2 else np.concatenate(pieces)
+    resultant = min(max(abs((directions / abs(directions)).mean()), 1e-3), 1.0)
+    spread = math.sqrt(-2.0 * math.log(resultant))
+    return float(np.angle(mean)), min(max(spread, _RAD_FLOOR), math.pi)
+
+
+def _turns(walk: _Walk) -> npt.NDArray[np.complex128]:
+    """Return exp(i (course - heading)) for the pieces of absolute heading during which the reference moved."""
+    absolute = np.array([motion.heading_known for motion in walk.motions])
+    headings = np.array([motion.heading for motion in walk.motions])
+    ends = walk.t_ns
+    before = np.maximum(ends - 1_000_000_000, walk.reference.start_ns)
+    way = walk.reference.at(ends) - walk.reference.at(before)
+    moved = absolute & (np.hypot(way[:, 0], way[:, 1]) > 0.3)
+    course = np.arctan2(way[:, 1], way[:, 0])
+    return np.asarray(np.exp(1j * (course - headings))[moved])
+
+
+def _speed(references: list[Reference]) -> dict[str, float]:
+    """Return mean and standard deviation of the references' speed over half seconds, m/s."""
+    speeds = []
+    for reference in references:
+        instants = np.arange(reference.start_ns, reference.end_ns + 1, 500_000_000, dtype=np.int64)
+        speeds.append(np.linalg.norm(np.diff(reference.at(instants), axis=0), axis=1) / 0.5)
+    joined = np.concatenate(speeds) if speeds else np.empty(0)
+    if not len(joined):
+        return {}
+    mean = float(joined.mean())
+    return {"speed_mean": mean, "speed_std": max(float(joined.std()), 0.1 * mean, 0.01)}
+
+
+def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
+    order = np.argsort(values)
+    cumulated = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(cumulated, 0.5 * cumulated[-1])])

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from mail_localization.motion.heading import InertialHeading, angle, direction_of
+from mail_localization.types import Quaternion
+
+
+def _product(a: Quaternion, b: Quaternion) -> Quaternion:
+    ax, ay, az, aw = a
+    bx, by, bz, bw = b
+    return (
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+        aw * bw - ax * bx - ay * by - az * bz,
+    )
+
+
+def _about(axis: int, radians: float) -> Quaternion:
+    values = [0.0, 0.0, 0.0, math.cos(radians / 2)]
+    values[axis] = math.sin(radians / 2)
+    return (values[0], values[1], values[2], values[3])
+
+
+@pytest.mark.parametrize(
+    "tilt", [_about(0, 0.0), _about(0, 1.4), _about(1, -0.9), _product(_about(0, 1), _about(1, 1))]
+)
+def test_turning_about_the_vertical_turns_the_direction_by_as_much(tilt: Quaternion) -> None:
+    before = direction_of(tilt)
+    after = direction_of(_product(_about(2, 0.8), tilt))
+    assert before is not None
+    assert after is not None
+    assert math.remainder(angle(after) - angle(before), 2 * math.pi) == pytest.approx(0.8)
+
+
+def test_tilting_forward_keeps_the_direction() -> None:
+    for pitch in (0.0, 0.7, 1.5):
+        assert angle(direction_of(_product(_about(2, 0.3), _about(0, pitch))) or (0, 0)) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("orientation", [(1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (math.nan, 0.0, 0.0, 1.0)])
+def test_upside_down_or_no_orientation_has_no_direction(orientation: Quaternion) -> None:
+    assert direction_of(orientation) is None
+
+
+def test_gyroscope_turns_the_inertial_heading() -> None:
+    heading = InertialHeading(50.0)
+    force = (0.0, 0.0, 9.8)
+    start = angle(heading.add(force, (0.0, 0.0, 0.0)) or (0, 0))
+    # One radian in a second, about the vertical of a phone held flat.
+    for _ in range(50):
+        direction = heading.add(force, (0.0, 0.0, 1.0))
+    assert angle(direction or (0, 0)) - start == pytest.approx(1.0, abs=0.03)
