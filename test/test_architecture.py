@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "evaluation": BASE | METHOD_PARTS | {"localizer", "ros"},
     "ros": BASE | METHOD_PARTS | {"localizer"},
     "methods": BASE | METHOD_PARTS | {"localizer", "training"},
-    "cli": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "ros", "methods"},
+    "experiments": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "methods"},
+    "cli": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "ros", "methods", "experiments"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -13,6 +13,7 @@ COMMANDS = {
     "survey": "survey",
     "train": "train",
     "evaluate": "evaluate",
+    "compare": "compare",
     "play": "play",
     "simulate": "simulate",
 }

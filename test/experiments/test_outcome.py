@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mail_localization.experiments.outcome import _claim, _thirds, averaged, spread
+from mail_localization.experiments.tables import Table, claim_text
+
+
+def row(label: str, role: str, mean: float | None, way: str = "online") -> dict[str, Any]:
+    return {"label": label, "role": role, "way": way, "ape_m": {"mean": mean}}
+
+
+def test_figures_are_averaged_over_seeds() -> None:
+    two = [{"ape_m": {"mean": 1.0, "max": None}, "n": 2}, {"ape_m": {"mean": 3.0, "max": 1.0}, "n": 4}]
+    assert averaged(two) == {"ape_m": {"mean": 2.0, "max": None}, "n": 3.0}
+    assert spread([1.0, 3.0]) == pytest.approx(2**0.5)
+    assert spread([1.0]) is None and spread([1.0, None]) is None
+
+
+def test_the_claim_compares_the_best_of_both_sides_online() -> None:
+    rows = [
+        row("MAIL", "ours", 2.0), row("MMLoc+", "ours", 1.2), row("MaLoc", "competitor", 2.0),
+        row("Magicol", "competitor", 3.0), row("Magicol smoothed", "competitor", 1.0, "smoothed"),
+        row("1-NN", "floor", 0.5), row("Jang", "competitor", None),
+    ]  # fmt: skip
+    claim = _claim(rows)
+    assert claim == {"ours": "MMLoc+", "competitor": "MaLoc", "ratio": pytest.approx(0.6), "holds": True}
+    assert "0.60 x" in claim_text(claim) and "holds" in claim_text(claim)
+    assert _claim(rows[:2]) is None
+    worse = _claim([row("MAIL", "ours", 2.0), row("MaLoc", "competitor", 3.0)])
+    assert worse is not None and not worse["holds"] and "does not hold" in claim_text(worse)
+
+
+def test_speeds_are_told_apart_at_their_edges() -> None:
+    import numpy as np
+
+    slow, normal, fast = _thirds(np.array([0.5, 0.9, 1.2, 1.3, np.nan]))
+    assert slow.tolist() == [True, False, False, False, False]
+    assert normal.tolist() == [False, True, True, False, False]
+    assert fast.tolist() == [False, False, False, True, False]
+
+
+def test_a_table_is_written_as_markdown() -> None:
+    assert Table(("a", "b"), [("x", "1")]).markdown() == "| a | b |\n| --- | ---: |\n| x | 1 |"
