@@ -60,6 +60,11 @@ class TrainingSettings(Settings):
         0.2, "share of the recordings held out for validation, at least one", minimum=0.0, maximum=0.9
     )
     warmup: int = setting(100, "batches over which the rate rises to its initial value", minimum=0)
+    schedule: str = setting(
+        "plateau", "plateau: the rate falls when the validation error stops falling; cosine: it falls to 0 over "
+        "`epochs`, the better use of a few",
+        choices=("plateau", "cosine"),
+    )  # fmt: skip
     decay: float = setting(0.5, "factor on the rate when the validation error stops falling", minimum=0.01, maximum=1.0)
     patience: int = setting(
         20, "epochs without a better validation error before a decay; at most a fifth of those that fit the time",
@@ -74,6 +79,18 @@ class TrainingSettings(Settings):
     gradient_clip: float = setting(1.0, "largest norm of the gradient; 0 = no limit", minimum=0.0)
     weight_decay: float = setting(0.0, "weight decay, decoupled from the gradient (AdamW)", minimum=0.0)
     augmentation: AugmentationSettings = group(AugmentationSettings)
+
+    def rate(self, batch: int, of: int, decays: int) -> float:
+        """Return the learning rate of a batch, counted from 1 over the run, of so many, after so many decays."""
+        rise = min(1.0, batch / max(1, self.warmup))
+        if self.schedule == "cosine":
+            return self.learning_rate * rise * (1 + math.cos(math.pi * batch / of)) / 2
+        return self.learning_rate * rise * self.decay**decays
+
+    def waits_too_long(self, progress: Progress) -> bool:
+        """Tell whether the rate must fall: too many epochs have passed without a better one."""
+        patience = min(self.patience, max(1, progress.planned // 5))
+        return self.schedule == "plateau" and progress.waited >= patience
 
 
 @dataclass(frozen=True)
@@ -138,8 +155,7 @@ def fit(
         for number, which in enumerate(np.array_split(rng.permutation(len(training)), batches), start=1):
             inputs = _on_device(training.augmented(which, rng), device)  # (b, ...) each
             positions = torch.from_numpy(training.positions[which]).float().to(device)  # (b, 2)
-            rise = min(1.0, (state.epoch * batches + number) / max(1, settings.warmup))
-            _set_rate(optimizer, settings.learning_rate * settings.decay**state.decays * rise)
+            _set_rate(optimizer, settings.rate(state.epoch * batches + number, settings.epochs * batches, state.decays))
             loss = model.training_loss(inputs, positions, settings.loss)
             _descend(loss, optimizer, trained, settings.gradient_clip)
             total_loss += loss.item()
@@ -171,7 +187,7 @@ def fit(
         minutes = (time.monotonic() - epoch_started) / 60
         state.end_epoch(minutes, total_loss / batches, error)
         state.planned = state.planned or min(settings.epochs, max(1, int(limits.max_minutes / minutes)))
-        if state.waited >= min(settings.patience, max(1, state.planned // 5)):
+        if settings.waits_too_long(state):
             state.waited, state.decays, state.fruitless = 0, state.decays + 1, state.fruitless + 1
         save_checkpoint(out, run, state, best, model=model, optimizer=optimizer)
 

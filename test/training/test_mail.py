@@ -15,7 +15,8 @@ from mail_localization.data.recording import Recording
 from mail_localization.errors import ConfigError, TrainingError
 from mail_localization.localizer import load_localizer
 from mail_localization.models.artifact import load_model
-from mail_localization.training.checkpoint import FILE
+from mail_localization.training.checkpoint import FILE, Progress
+from mail_localization.training.loop import TrainingSettings
 from mail_localization.training.mail import MailConfig, train
 from mail_localization.training.options import TrainOptions
 
@@ -164,3 +165,18 @@ def test_missing_cuda_is_a_clear_error(survey: list[Path], tmp_path: Path) -> No
         pytest.skip("this machine has CUDA")
     with pytest.raises(TrainingError, match="finds no CUDA device"):
         train(CONFIG, survey, tmp_path, dataclasses.replace(QUIET, device="cuda"))
+
+
+def test_cosine_schedule_falls_to_zero_over_the_epochs() -> None:
+    settings = TrainingSettings(schedule="cosine", warmup=10, learning_rate=0.1)
+    assert settings.rate(5, of=100, decays=3) == pytest.approx(0.05, rel=0.01)
+    assert settings.rate(50, of=100, decays=3) == pytest.approx(0.05)
+    assert settings.rate(100, of=100, decays=0) == pytest.approx(0.0)
+    assert not settings.waits_too_long(Progress(planned=100, waited=1000))
+
+
+def test_plateau_schedule_falls_with_each_decay() -> None:
+    settings = TrainingSettings(warmup=10, learning_rate=0.1, decay=0.5, patience=3)
+    assert settings.rate(50, of=100, decays=2) == pytest.approx(0.025)
+    assert settings.waits_too_long(Progress(planned=100, waited=3))
+    assert not settings.waits_too_long(Progress(planned=100, waited=2))
