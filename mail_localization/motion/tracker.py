@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from mail_localization.config import Settings, group, setting
 from mail_localization.errors import ConfigError
-from mail_localization.motion.heading import InertialHeading, direction_of
+from mail_localization.motion.heading import Compass, Direction, InertialHeading, direction_of
 from mail_localization.motion.odometry import OdometryPieces, OdometrySettings
 from mail_localization.motion.steps import StepDetector, StepSettings, weinberg_length
 from mail_localization.preprocess.clock import Row, UniformClock
@@ -62,6 +62,12 @@ class MotionSettings(Settings):
         "by the library vqf; auto: the samples' where they bring one",
         choices=("auto", "orientation", "inertial"),
     )
+    magnetometer: str = setting(
+        "auto",
+        "on: it steadies the inertial heading and makes it absolute, its hard iron being calibrated by the survey; "
+        "auto: where the survey shows that it does; off",
+        choices=("auto", "on", "off"),
+    )
     steps: StepSettings = group(StepSettings)
     odometry: OdometrySettings = group(OdometrySettings)
     turn_std: float = setting(
@@ -89,6 +95,10 @@ class MotionCalibration:
     """Its standard deviation, m/s."""
     step_std: float = 0.15
     """Standard deviation of a step's length, share of it."""
+    hard_iron_x: float = 0.0
+    """The device's own magnetic field in the sensor frame, tesla; used where settings.magnetometer is on."""
+    hard_iron_y: float = 0.0
+    hard_iron_z: float = 0.0
 
     def __post_init__(self) -> None:
         values = dataclasses.asdict(self)
@@ -115,7 +125,7 @@ class MotionTracker:
         self.settings = settings
         self.calibration = calibration
         self.counters: Counter[str] = Counter()
-        self.inputs = _INPUTS[settings.source]
+        self.inputs = _inputs(settings)
         self._steps = _StepMotion(settings, calibration, self.counters) if "imu" in self.inputs else None
         self._odometry = OdometryPieces(settings.odometry)
         self._odometry.counters = self.counters
@@ -138,8 +148,10 @@ class MotionTracker:
             # Wheels know better than the bumps that look like steps.
             self._rolls = True
             return [self._rolled(piece.t_ns, piece.distance, piece.heading) for piece in self._odometry.add(sample)]
-        if isinstance(sample, MagneticSample) and "mag" in self.inputs:
+        if isinstance(sample, MagneticSample) and self.settings.source == "none":
             return self._time.add(sample)
+        if isinstance(sample, MagneticSample) and "mag" in self.inputs and self._steps is not None:
+            self._steps.add_magnetic(sample)
         return []
 
     def _rolled(self, t_ns: int, distance: float, heading: float) -> Motion:
@@ -147,12 +159,13 @@ class MotionTracker:
         return Motion(t_ns, distance, noise, heading, False, self.settings.turn_std)
 
 
-_INPUTS = {
-    "auto": frozenset({"imu", "odom"}),
-    "steps": frozenset({"imu"}),
-    "odometry": frozenset({"odom"}),
-    "none": frozenset({"mag"}),
-}
+def _inputs(settings: MotionSettings) -> frozenset[str]:
+    if settings.source == "none":
+        return frozenset({"mag"})
+    if settings.source == "odometry":
+        return frozenset({"odom"})
+    steps = {"imu", "mag"} if settings.magnetometer == "on" else {"imu"}
+    return frozenset(steps | ({"odom"} if settings.source == "auto" else set()))
 
 
 class _StepMotion:
@@ -162,6 +175,8 @@ class _StepMotion:
         self._settings, self._calibration, self._counters = settings, calibration, counters
         self._clock = UniformClock(round(1e9 / _RATE_HZ), _MAX_GAP_NS, {"imu": 8}, 1000)
         self._clock.counters = counters
+        own = (calibration.hard_iron_x, calibration.hard_iron_y, calibration.hard_iron_z)
+        self._compass = Compass(own, counters) if settings.magnetometer == "on" else None
         self._detector = StepDetector(settings.steps, _RATE_HZ)
         self._inertial = None if settings.attitude == "orientation" else InertialHeading(_RATE_HZ)
         self.reset()
@@ -171,6 +186,8 @@ class _StepMotion:
         self._detector.reset()
         if self._inertial is not None:
             self._inertial.reset()
+        if self._compass is not None:
+            self._compass.reset()
         self._index: int | None = None
         self._torn = False
         self._heading = 0.0
@@ -184,6 +201,10 @@ class _StepMotion:
         values = (*sample.acceleration, *sample.angular_velocity, *(direction or (0.0, 0.0)))
         return [motion for row in self._clock.add("imu", sample.t_ns, values) for motion in self._moved(row)]
 
+    def add_magnetic(self, sample: MagneticSample) -> None:
+        if self._compass is not None:
+            self._compass.add(sample)
+
     def _moved(self, row: Row) -> list[Motion]:
         if self._index is not None and row.index != self._index + 1:
             self._detector.reset()
@@ -194,11 +215,18 @@ class _StepMotion:
         direction: tuple[float, float] | None = row.values[6:8]  # type: ignore[assignment]
         known = direction != (0.0, 0.0)
         if not known:
-            direction = None if self._inertial is None else self._inertial.add(force, rate)
+            direction, known = self._inertial_direction(row.t_ns, force, rate)
         return [
             self._motion(step.t_ns, step.swing, step.heading, known)
             for step in self._detector.add(row.t_ns, force, direction)
         ]
+
+    def _inertial_direction(self, t_ns: int, force: Vector3, rate: Vector3) -> tuple[Direction | None, bool]:
+        """Return the direction by gyroscope and accelerometer, and whether the magnetometer makes it absolute."""
+        if self._inertial is None:
+            return None, False
+        field = None if self._compass is None else self._compass.field(t_ns)
+        return self._inertial.add(force, rate, field), self._inertial.absolute
 
     def _motion(self, t_ns: int, swing: float, direction: tuple[float, float] | None, known: bool) -> Motion:
         length = weinberg_length(swing, self._calibration.weinberg_k)

@@ -15,6 +15,7 @@ from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.reference import Reference
 from mail_localization.errors import TrainingError
 from mail_localization.motion.tracker import Motion, MotionCalibration, MotionSettings, MotionTracker
+from mail_localization.training.hard_iron import hard_iron
 from mail_localization.types import FloatArray
 
 CHUNK = 10.0
@@ -23,6 +24,8 @@ MIN_STEPS = 8
 """A recording with fewer says nothing of step lengths."""
 _SPREAD = 0.35
 """Spread of the step length between recordings above which the swings were no steps (of a robot, say)."""
+_COMPASS_RAD = 0.7
+"""Spread of (course - heading) above which a magnetometer does not point anywhere, rad."""
 _RAD_FLOOR = math.radians(3.0)
 
 _log = logging.getLogger(__name__)
@@ -63,6 +66,8 @@ def calibrate_motion(
     if source != "none":
         walks = [walk for path in recordings if len((walk := _walk(path, resolved, raw, topics)).motions) >= MIN_STEPS]
         found = _calibrated(walks, source)
+        if found is not None and source == "steps":
+            resolved, found = _with_compass(found, walks, resolved, raw, topics)
         if found is not None:
             return resolved, dataclasses.replace(found, **_speed([walk.reference for walk in walks]))
         if settings.source != "auto":
@@ -73,6 +78,30 @@ def calibrate_motion(
         _log.warning("the %s found do not follow the reference positions: motion.source is none", source)
     references = [Recording(path, topics).reference() for path in recordings]
     return _with_source(settings, "none"), MotionCalibration(**_speed(references))
+
+
+def _with_compass(
+    found: MotionCalibration, walks: list[_Walk], settings: MotionSettings, raw: MotionCalibration, topics: Topics
+) -> tuple[MotionSettings, MotionCalibration]:
+    """Add the magnetometer to headings that are not absolute, where that makes them follow the references."""
+    off = MotionSettings.from_mapping({**settings.to_mapping(), "magnetometer": "off"}, "motion")
+    relative = found.heading_offset_std >= math.pi
+    paths = [walk.path for walk in walks]
+    own = hard_iron(paths, topics) if relative and settings.magnetometer != "off" else None
+    if own is not None:
+        on = MotionSettings.from_mapping({**settings.to_mapping(), "magnetometer": "on"}, "motion")
+        iron = dict(zip(("hard_iron_x", "hard_iron_y", "hard_iron_z"), own, strict=True))
+        turned = [_walk(path, on, dataclasses.replace(raw, **iron), topics) for path in paths]
+        courses = np.concatenate([_turns(walk) for walk in turned])
+        if len(courses) >= MIN_STEPS and _circular_std(courses) < _COMPASS_RAD:
+            offset, offset_std = _heading_offset(turned)
+            return on, dataclasses.replace(found, heading_offset=offset, heading_offset_std=offset_std, **iron)
+    if relative and settings.magnetometer == "on":
+        raise TrainingError(
+            f"{', '.join(map(str, paths))}: motion.magnetometer is on, but its headings do not follow the reference "
+            "positions (hard iron needs walks in several directions); set motion.magnetometer to auto or off"
+        )
+    return off, found
 
 
 def _with_source(settings: MotionSettings, source: str) -> MotionSettings:
@@ -156,9 +185,13 @@ def _heading_offset(walks: list[_Walk]) -> tuple[float, float]:
     mean = np.concatenate(pieces).mean()
     # Two recordings say nothing of a spread: then the single courses' own is the better guess.
     directions = np.array([m / abs(m) for m in means]) if len(means) > 2 else np.concatenate(pieces)
-    resultant = min(max(abs((directions / abs(directions)).mean()), 1e-3), 1.0)
-    spread = math.sqrt(-2.0 * math.log(resultant))
-    return float(np.angle(mean)), min(max(spread, _RAD_FLOOR), math.pi)
+    return float(np.angle(mean)), min(max(_circular_std(directions), _RAD_FLOOR), math.pi)
+
+
+def _circular_std(directions: npt.NDArray[np.complex128]) -> float:
+    """Return the circular standard deviation of directions (n,), given as complex numbers, rad."""
+    resultant = abs((directions / np.abs(directions)).mean())
+    return math.sqrt(-2.0 * math.log(min(max(resultant, 1e-3), 1.0)))
 
 
 def _turns(walk: _Walk) -> npt.NDArray[np.complex128]:

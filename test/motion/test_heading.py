@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 
-from mail_localization.motion.heading import InertialHeading, angle, direction_of
-from mail_localization.types import Quaternion
+from mail_localization.motion.heading import Compass, InertialHeading, angle, direction_of
+from mail_localization.types import MagneticSample, Quaternion
 
 
 def _product(a: Quaternion, b: Quaternion) -> Quaternion:
@@ -54,3 +55,23 @@ def test_gyroscope_turns_the_inertial_heading() -> None:
     for _ in range(50):
         direction = heading.add(force, (0.0, 0.0, 1.0))
     assert angle(direction or (0, 0)) - start == pytest.approx(1.0, abs=0.03)
+
+
+def test_compass_takes_the_device_out_and_keeps_no_old_field() -> None:
+    compass = Compass((1e-5, 0.0, -2e-5), counters := Counter())
+    assert compass.field(0) is None
+    compass.add(MagneticSample(10**9, (3e-5, 1e-5, 2e-5)))
+    compass.add(MagneticSample(10**9, (9e-5, 9e-5, 9e-5)))
+    compass.add(MagneticSample(10**9 + 1, (math.nan, 0.0, 0.0)))
+    assert compass.field(10**9 + 10**8) == pytest.approx((2e-5, 1e-5, 4e-5))
+    assert compass.field(2 * 10**9) is None
+    assert counters == {"mag.duplicate": 1, "mag.non_finite": 1}
+
+
+def test_field_makes_the_inertial_heading_absolute() -> None:
+    heading = InertialHeading(50.0)
+    for _ in range(500):
+        # North lies to the left of the sensor's x axis: x points east, as the world's x axis does.
+        direction = heading.add((0.0, 0.0, 9.8), (0.0, 0.0, 0.0), (0.0, 2e-5, -4e-5))
+    assert heading.absolute
+    assert angle(direction or (0, 0)) == pytest.approx(0.0, abs=0.01)
