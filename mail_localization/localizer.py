@@ -218,6 +218,7 @@ LOADERS: dict[str, Loader] = {
     "mail": _windowed("mail_localization.models.mail"),
     "jang": _windowed("mail_localization.models.jang"),
     "magnetic_nn": _windowed("mail_localization.matching.magnetic_nn"),
+    "maloc": _loads("mail_localization.matching.maloc"),
 }
 
 

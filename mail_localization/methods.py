@@ -42,4 +42,5 @@ METHODS: dict[str, Method] = {
     "mail": Method("multi-scale attention-guided GRU network (Niu et al. 2020)", "mail_localization.training.mail"),
     "jang": Method("plain recurrent network (Jang et al. 2017)", "mail_localization.training.jang"),
     "magnetic_nn": Method("nearest magnetic sequence of the survey", "mail_localization.training.magnetic_nn"),
+    "maloc": Method("particle filter on the magnetic map (MaLoc)", "mail_localization.training.maloc"),
 }

@@ -40,7 +40,11 @@ class ParticleSettings(Settings):
     kld_bin: float = setting(0.5, "side of the bins counted for it, m", minimum=0.01)
     heading_bin: float = setting(0.35, "width of their heading, rad", minimum=0.01)
     heading_noise: float = setting(0.05, "noise of each motion's heading, rad", minimum=0.0)
-    heading_drift: float = setting(0.03, "drift of the heading's bias, rad per square root of m walked", minimum=0.0)
+    heading_drift: float = setting(0.02, "drift of the heading's bias, rad per square root of m walked", minimum=0.0)
+    blind_turns: float = setting(
+        0.3, "share of the particles that turn anywhere at each motion whose source tells no heading; the others go on",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
     scale_spread: float = setting(0.1, "standard deviation of the step scale at the start", minimum=0.0, maximum=0.5)
     scale_drift: float = setting(0.01, "drift of the step scale per square root of m walked", minimum=0.0)
     position_noise: float = setting(0.05, "noise of the position, m per square root of m walked", minimum=0.0)
@@ -126,17 +130,30 @@ class Particles:
         scales = 1.0 + self.settings.scale_spread * self._rng.standard_normal(count)
         return np.maximum(scales, 0.2)
 
-    def predict(self, motion: Motion) -> None:
-        """Move every particle by its own version of a motion."""
+    def predict(self, motion: Motion) -> FloatArray:
+        """Move every particle by its own version of a motion; return how far its draws lie from the middle.
+
+        That is half the sum of their squares (K,): the less, the more reliable the particle's own motion.
+        """
         s, count = self.settings, len(self)
         noise = self._rng.standard_normal((6, count))
         walked = math.sqrt(max(motion.distance, 0.0))
-        self.heading_bias += s.heading_drift * walked * noise[0]
+        self.heading_bias = self.heading_bias + self._turns(motion, walked) * noise[0]
         self.step_scale = np.maximum(self.step_scale + s.scale_drift * walked * noise[1], 0.2)
         distance = np.maximum(motion.distance * self.step_scale + motion.distance_std * noise[2], 0.0)
         heading = motion.heading + self.heading_bias + s.heading_noise * noise[3]
         self.x = self.x + distance * np.cos(heading) + s.position_noise * walked * noise[4]
         self.y = self.y + distance * np.sin(heading) + s.position_noise * walked * noise[5]
+        return np.asarray(0.5 * (noise[2] ** 2 + noise[3] ** 2))
+
+    def _turns(self, motion: Motion, walked: float) -> FloatArray | float:
+        """Return the standard deviation of the heading bias's change, rad."""
+        drift = self.settings.heading_drift * walked
+        if motion.turn_std <= 1.0:
+            return math.hypot(drift, motion.turn_std)
+        # People and robots mostly go straight on: a normal turn at every piece would be a walk of a drunkard.
+        turning = self._rng.random(len(self)) < self.settings.blind_turns
+        return np.where(turning, motion.turn_std, math.hypot(drift, 0.1))
 
     def weigh(self, log_likelihood: FloatArray) -> float:
         """Multiply the weights by likelihoods exp(K,) and return the log of their mean before, the evidence."""

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from mail_localization.errors import ConfigError
 from mail_localization.matching.particles import Particles, ParticleSettings, systematic
+from mail_localization.motion.tracker import Motion
 
 
-@dataclass(frozen=True)
-class Step:
-    t_ns: int = 0
-    distance: float = 1.0
-    distance_std: float = 0.0
-    heading: float = 0.0
-    heading_known: bool = True
+def step(distance: float = 1.0, turn_std: float = 0.0) -> Motion:
+    return Motion(0, distance, 0.0, 0.0, True, turn_std)
 
 
 QUIET = {"heading_noise": 0.0, "heading_drift": 0.0, "scale_spread": 0.0, "scale_drift": 0.0, "position_noise": 0.0}
@@ -30,7 +25,7 @@ def cloud(positions: list[tuple[float, float]], bias: float = 0.0, **settings: f
 
 def test_a_step_moves_along_its_heading_and_the_bias() -> None:
     particles = cloud([(0.0, 0.0), (5.0, 5.0)], bias=math.pi / 2)
-    particles.predict(Step(distance=2.0))
+    particles.predict(step(2.0))
     assert np.allclose(particles.x, [0.0, 5.0])
     assert np.allclose(particles.y, [2.0, 7.0])
 
@@ -38,8 +33,14 @@ def test_a_step_moves_along_its_heading_and_the_bias() -> None:
 def test_noise_grows_with_the_way() -> None:
     particles = cloud([(0.0, 0.0)] * 4000, position_noise=0.1)
     for _ in range(4):
-        particles.predict(Step())
+        particles.predict(step())
     assert particles.y.std() == pytest.approx(0.2, rel=0.1)
+
+
+def test_without_a_heading_most_go_on_and_some_turn() -> None:
+    particles = cloud([(0.0, 0.0)] * 2000, blind_turns=0.3)
+    particles.predict(step(turn_std=1.5))
+    assert np.mean(np.abs(particles.heading_bias) > 0.5) == pytest.approx(0.3 * 0.74, abs=0.05)
 
 
 def test_weighing_returns_the_evidence() -> None:

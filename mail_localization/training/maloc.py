@@ -1,0 +1,106 @@
+"""Building the method maloc from a survey."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mail_localization.data.recording import Recording, Topics
+from mail_localization.data.splits import load_survey
+from mail_localization.data.traces import Trace
+from mail_localization.errors import TrainingError
+from mail_localization.matching.magnetic_map import MagneticMap, build_map, join, thin
+from mail_localization.matching.maloc import FieldRows, MaLoc, MalocConfig, to_tensors
+from mail_localization.models.artifact import save_model
+from mail_localization.motion.tracker import MotionCalibration
+from mail_localization.training.motion import calibrate_motion
+from mail_localization.training.options import TrainOptions
+from mail_localization.training.probe import split_survey
+from mail_localization.training.provenance import model_card
+from mail_localization.types import FloatArray
+
+CONFIG = MalocConfig
+
+_MEDIAN_NEES = 1.386
+"""Median of the squared Mahalanobis distance in two dimensions."""
+_SCALES = (1.0, 100.0)
+"""Bounds of the covariance's correction."""
+
+
+def train(config: MalocConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
+    """Map the survey's field; judge a map of a part of the recordings on the others, and save that of all.
+
+    Raises:
+        TrainingError: a single recording, or a part without magnetometer readings that have a reference.
+    """
+    split = split_survey(recordings, options)
+    training, validation = load_survey(
+        split.training, split.validation, options.topics, config.window, config.magnetic, options.progress
+    )
+    resolved, calibration = _with_motion(config, split.training, options.topics)
+    judged = MaLoc(resolved, survey_map(training, resolved), calibration)
+    errors, nees = _judge(judged, split.validation, options)
+    if split.final != split.training:
+        training, validation = [*training, *validation], []
+        resolved, calibration = _with_motion(config, split.final, options.topics)
+    scale = float(np.clip(np.median(nees) / _MEDIAN_NEES, *_SCALES))
+    card = model_card("maloc", resolved, errors, training, validation, options.seed, covariance_scale=scale)
+    save_model(out, card, to_tensors(survey_map(training, resolved), calibration, scale))
+
+
+def survey_map(traces: list[Trace], config: MalocConfig) -> MagneticMap:
+    """Return the map of the labelled rows of traces.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    fields = FieldRows(config)
+    parts = []
+    for trace in traces:
+        for segment, positions in zip(trace.segments, trace.positions, strict=True):
+            labelled = np.isfinite(positions).all(axis=1)
+            if labelled.any():
+                parts.append(thin(positions[labelled], fields(segment.rows[labelled]), config.map.spacing))
+    if not parts:
+        needed = "magnetometer" if config.magnetic.components == "sensor" else "magnetometer and IMU"
+        raise TrainingError(
+            f"{', '.join(str(trace.path) for trace in traces)}: no readings of the {needed} during the reference "
+            "positions, so there is no map; record them, or remap the topics"
+        )
+    return build_map(join(parts), config.map)
+
+
+def _with_motion(config: MalocConfig, recordings: list[Path], topics: Topics) -> tuple[MalocConfig, MotionCalibration]:
+    """Return the configuration with the motion's source resolved, and what the recordings teach of motion."""
+    motion, calibration = calibrate_motion(recordings, config.motion, topics)
+    return dataclasses.replace(config, motion=motion), calibration  # type: ignore[type-var]
+
+
+def _judge(localizer: MaLoc, recordings: list[Path], options: TrainOptions) -> tuple[FloatArray, FloatArray]:
+    """Replay recordings; return errors (n, 2), m, and how many covariances long each is, squared (n,).
+
+    Raises:
+        TrainingError: no estimate has a reference.
+    """
+    errors, nees = [np.empty((0, 2))], [np.empty(0)]
+    with tqdm(recordings, desc="judging", unit="recording", disable=None if options.progress else True) as bar:
+        for path in bar:
+            recording = Recording(path, options.topics)
+            localizer.reset()
+            estimates = list(localizer.localize(recording.samples(localizer.inputs)))
+            truth = recording.reference().at(np.array([estimate.t_ns for estimate in estimates], dtype=np.int64))
+            offsets = np.array([estimate.position for estimate in estimates]).reshape(-1, 2) - truth
+            known = np.isfinite(offsets).all(axis=1)
+            covariances = np.array([estimate.covariance for estimate in estimates]).reshape(-1, 2, 2)[known]
+            errors.append(offsets[known])
+            nees.append(np.einsum("ni,nij,nj->n", offsets[known], np.linalg.inv(covariances), offsets[known]))
+    joined = np.concatenate(errors)
+    if not len(joined):
+        raise TrainingError(
+            f"{', '.join(map(str, recordings))}: maloc gave no estimate there that has a reference, so its errors "
+            "cannot be told; record longer ways, or raise estimate.converged"
+        )
+    return joined, np.concatenate(nees)
