@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mail_localization.config import Settings, group
 from mail_localization.errors import importing
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, require_method
+from mail_localization.models.embedded import STARTER, embedded
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.windows import SlidingWindow, Window, WindowSettings
@@ -207,6 +208,21 @@ def _loads(module: str) -> Loader:
     return load
 
 
+def _starts(module: str) -> Loader:
+    """Return a loader as `_loads` does, for a method whose folder carries the method that it starts with too."""
+
+    def load(card: ModelCard, tensors: Tensors, hop: int) -> Localizer:
+        inner = embedded(tensors, STARTER)
+        if inner is not None:
+            require_method(inner[0].method, LOADERS)
+        starter = None if inner is None else LOADERS[inner[0].method](*inner, hop)
+        with importing(f"method {card.method}"):
+            localizer: Localizer = importlib.import_module(module).load(card, tensors, hop, starter)
+        return localizer
+
+    return load
+
+
 def _windowed_config(settings: dict[str, Any], hop: int) -> WindowedConfig:
     window = dict(settings.get("window", {}))
     if hop:
@@ -218,6 +234,9 @@ LOADERS: dict[str, Loader] = {
     "mail": _windowed("mail_localization.models.mail"),
     "jang": _windowed("mail_localization.models.jang"),
     "magnetic_nn": _windowed("mail_localization.matching.magnetic_nn"),
+    "wifi_knn": _loads("mail_localization.matching.wifi_knn"),
+    "pdr": _starts("mail_localization.motion.pdr"),
+    "mmloc_plus": _loads("mail_localization.models.mmloc_localizer"),
     "maloc": _loads("mail_localization.matching.maloc"),
 }
 

@@ -41,6 +41,12 @@ class Method:
 METHODS: dict[str, Method] = {
     "mail": Method("multi-scale attention-guided GRU network (Niu et al. 2020)", "mail_localization.training.mail"),
     "jang": Method("plain recurrent network (Jang et al. 2017)", "mail_localization.training.jang"),
+    "mmloc_plus": Method(
+        "inertial, magnetic and Wi-Fi features in one network, LSTM1 pretrained (MMLoc+)",
+        "mail_localization.training.mmloc",
+    ),
     "magnetic_nn": Method("nearest magnetic sequence of the survey", "mail_localization.training.magnetic_nn"),
+    "wifi_knn": Method("nearest Wi-Fi fingerprints, or Horus' likelihood", "mail_localization.training.wifi_knn"),
+    "pdr": Method("dead reckoning by steps or wheels from a starting pose", "mail_localization.training.pdr"),
     "maloc": Method("particle filter on the magnetic map (MaLoc)", "mail_localization.training.maloc"),
 }

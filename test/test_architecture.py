@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "preprocess": BASE,
     "data": BASE | {"preprocess"},
     "models": BASE | {"preprocess"},
-    "motion": BASE | {"preprocess"},
+    "motion": BASE | {"preprocess", "models"},
     "matching": BASE | {"preprocess", "models", "motion"},
     "localizer": BASE | METHOD_PARTS,
     "training": BASE | METHOD_PARTS | {"localizer"},
