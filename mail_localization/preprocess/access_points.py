@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from mail_localization.preprocess.consensus import centres
 from mail_localization.preprocess.wifi import AccessPoints, Levels, WifiSettings
 from mail_localization.types import FloatArray
 
@@ -19,7 +21,7 @@ _MIN_TOGETHER = 5
 class _Heard:
     """One address in the survey's scans."""
 
-    scans: FloatArray
+    scans: npt.NDArray[np.int64]
     """(n,) numbers of the scans."""
     levels: FloatArray
     """(n,) dBm."""
@@ -30,24 +32,20 @@ def survey_access_points(scans: Sequence[Levels], positions: FloatArray, setting
     heard = _by_address(scans)
     kept = {name: one for name, one in sorted(heard.items()) if len(one.scans) >= settings.min_fingerprints}
     groups = _twins(kept, settings)
-    columns: list[list[tuple[str, float]]] = []
-    location, spread = [], []
-    for group in groups:
-        rows = np.unique(np.concatenate([kept[name].scans for name, _ in group])).astype(np.int64)
-        centre = positions[rows].mean(axis=0)
-        reach = float(np.sqrt(((positions[rows] - centre) ** 2).sum(axis=1).mean()))
-        if 0 < settings.max_spread < reach:
-            continue
-        columns.append(group)
-        location.append(centre)
-        spread.append(reach)
-    members = [(name, column, offset) for column, group in enumerate(columns) for name, offset in group]
+    rssi = np.full((len(scans), len(groups)), np.nan)
+    for column, group in enumerate(groups):
+        for name, offset in reversed(group):  # the first, which is heard most, has the last word
+            rssi[kept[name].scans, column] = kept[name].levels - offset
+    location, spread, reach = centres(rssi, positions)
+    still = np.flatnonzero((spread <= settings.max_spread) | (settings.max_spread == 0))
+    members = [(name, column, offset) for column, group in enumerate(still) for name, offset in groups[group]]
     return AccessPoints(
         tuple(name for name, _, _ in members),
         np.array([column for _, column, _ in members], dtype=np.int64),
         np.array([offset for _, _, offset in members], dtype=np.float64),
-        np.array(location, dtype=np.float64).reshape(-1, 2),
-        np.array(spread, dtype=np.float64),
+        location[still],
+        spread[still],
+        reach[still],
         settings.down_weight_contradicting,
     )
 
@@ -63,7 +61,7 @@ def _by_address(scans: Sequence[Levels]) -> dict[str, _Heard]:
         for name, level in scan.items():
             rows[name].append((number, level))
     table = {name: np.array(entries, dtype=np.float64) for name, entries in rows.items()}
-    return {name: _Heard(entries[:, 0], entries[:, 1]) for name, entries in table.items()}
+    return {name: _Heard(entries[:, 0].astype(np.int64), entries[:, 1]) for name, entries in table.items()}
 
 
 def _twins(kept: dict[str, _Heard], settings: WifiSettings) -> list[list[tuple[str, float]]]:

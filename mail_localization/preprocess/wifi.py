@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mail_localization.config import Settings, setting
+from mail_localization.preprocess.consensus import BANDS_DBM, agreement
 from mail_localization.preprocess.stamps import StampGate, Step
 from mail_localization.types import FloatArray, WifiReading, WifiScan
 
@@ -76,9 +77,11 @@ class AccessPoints:
     offsets: FloatArray
     """(M,) level of an address above that of its column, dB: 0 but for twins."""
     location: FloatArray
-    """(A, 2) centre of the places where each was heard, m."""
+    """(A, 2) centre of the places where each was heard, weighted by level, m."""
     spread: FloatArray
     """(A,) root mean square distance of those places from it, m."""
+    reach: FloatArray
+    """(A, bands) how far from the centre each was heard at least so loud, m."""
     consensus: bool = True
     """Whether `weights` asks for contradictions at all."""
 
@@ -107,14 +110,11 @@ class AccessPoints:
         return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
 
     def weights(self, rssi: FloatArray) -> FloatArray:
-        """Return how far each access point heard (A,) agrees with the others on where that is: 0 to 1 (A,).
-
-        Centres of the access points heard are averaged by level, and those that lie too many spreads from the average
-        lose their say (Geman and McClure 1987), until nothing changes: a majority decides.
-        """
-        heard = np.flatnonzero(np.isfinite(rssi))
-        weights = np.zeros(len(self))
-        weights[heard] = consensus(self.location[heard], self.spread[heard], rssi[heard]) if self.consensus else 1.0
+        """Return how far each access point heard (A,) agrees with the others on where that is: 0 to 1 (A,)."""
+        weights = np.isfinite(rssi).astype(np.float64)
+        heard = np.flatnonzero(weights)
+        if self.consensus:
+            weights[heard] = agreement(self.location[heard], self.reach[heard], rssi[heard])
         return weights
 
     def tensors(self, prefix: str = "wifi.") -> dict[str, npt.NDArray[np.generic]]:
@@ -127,6 +127,7 @@ class AccessPoints:
             f"{prefix}offsets": self.offsets,
             f"{prefix}location": self.location,
             f"{prefix}spread": self.spread,
+            f"{prefix}reach": self.reach,
             f"{prefix}consensus": np.array([self.consensus], dtype=np.uint8),
         }
 
@@ -135,34 +136,16 @@ class AccessPoints:
         """Read what `tensors` wrote; KeyError or ValueError where it does not fit."""
         addresses = tuple(bytes(row).rstrip(b"\0").decode() for row in tensors[f"{prefix}addresses"])
         columns = tensors[f"{prefix}columns"].astype(np.int64)
-        offsets, location, spread = (
-            tensors[f"{prefix}{name}"].astype(np.float64) for name in ("offsets", "location", "spread")
+        offsets, location, spread, reach = (
+            tensors[f"{prefix}{name}"].astype(np.float64) for name in ("offsets", "location", "spread", "reach")
         )
-        if len(columns) != len(addresses) or len(offsets) != len(addresses) or location.shape != (len(spread), 2):
-            raise ValueError(f"{len(addresses)} access points, {len(columns)} columns, {len(spread)} locations")
+        shapes = (columns.shape, offsets.shape, location.shape, reach.shape)
+        count, width = (len(addresses),), len(spread)
+        if shapes != (count, count, (width, 2), (width, len(BANDS_DBM))):
+            raise ValueError(f"{len(addresses)} access points, arrays of shapes {shapes}")
         if sorted(set(columns.tolist())) != list(range(len(spread))):
             raise ValueError("the access points' columns are not numbered one after the other")
-        return cls(addresses, columns, offsets, location, spread, bool(tensors[f"{prefix}consensus"][0]))
-
-
-def consensus(location: FloatArray, spread: FloatArray, rssi: FloatArray, rounds: int = 10) -> FloatArray:
-    """Return weights (n,) 0 to 1 of access points heard at levels (n,), with centres (n, 2) and spreads (n,) in m."""
-    if len(location) < 3:  # two that contradict each other do not tell which of them moved
-        return np.ones(len(location))
-    # 10 dB less is about twice the distance: half the say.
-    say = np.exp2((rssi - LOWEST_DBM) / 10.0)
-    scale = np.maximum(2.0 * spread, 5.0)
-    weights = np.ones(len(location))
-    centre = np.median(location, axis=0)
-    for _ in range(rounds):
-        squared = ((location - centre) ** 2).sum(axis=1) / scale**2
-        weights = 1.0 / (1.0 + squared) ** 2
-        new = (say * weights) @ location / (say @ weights)
-        if np.abs(new - centre).max() < 0.01:
-            break
-        centre = new
-    # Within its own reach an access point says nothing unusual.
-    return np.where(squared < 1.0, 1.0, np.minimum(1.0, 4.0 * weights))
+        return cls(addresses, columns, offsets, location, spread, reach, bool(tensors[f"{prefix}consensus"][0]))
 
 
 class WifiMemory:

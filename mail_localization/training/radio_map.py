@@ -1,0 +1,238 @@
+"""Choice of a Wi-Fi map's settings, and calibration of its errors, by cross-validation over whole recordings."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import KDTree
+from tqdm import tqdm
+
+from mail_localization.config import Settings
+from mail_localization.data.fingerprints import FingerprintTrace, gather
+from mail_localization.data.splits import REACH
+from mail_localization.errors import TrainingError
+from mail_localization.matching.radio_map import (
+    DISTANCES,
+    HorusMap,
+    KnnMap,
+    Levels,
+    Matches,
+    tempered_posterior,
+    weighted_nearest,
+)
+from mail_localization.matching.wifi_knn import Calibration, WifiKnnConfig, build_map, log_mixture
+from mail_localization.preprocess.wifi import REPRESENTATIONS, AccessPoints
+from mail_localization.types import FloatArray
+
+S = TypeVar("S", bound=Settings)
+
+FOLDS = 5
+MOST_QUERIES = 1000
+"""Scans judged over all folds: more of them change the choice less than the split does."""
+MIN_JUDGED = 50
+"""Fewer scans than these decide nothing: among over a hundred choices one is always lucky."""
+K = (1, 2, 3, 4, 6, 9, 13)
+KERNELS = (1.5, 2.5, 4.0)
+TEMPERS = (0.03, 0.1, 0.3, 1.0)
+PRIOR_KNN = {"k": 3, "distance": "sorensen", "representation": "powed", "device_gain": "remove"}
+"""Of the candidates, the one with the least sum of mean errors over three malls and a museum with two phones."""
+PRIOR_HORUS = {"kernel": 2.5, "temper": 0.3}
+_STRETCHES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+_VARIANCES = tuple(np.geomspace(0.25, 900.0, 24).tolist())
+_BANDWIDTHS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+_LOST = (0.01, 0.03, 0.1, 0.2, 0.4)
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Fingerprints of some recordings, and scans of others to be found among them."""
+
+    access_points: AccessPoints
+    rssi: Levels
+    """(N, A) dBm, NaN where unheard."""
+    positions: FloatArray
+    """(N, 2) m."""
+    queries: FloatArray
+    """(Q, A) dBm."""
+    weights: FloatArray
+    """(Q, A) trust in each access point, 0 to 1."""
+    truth: FloatArray
+    """(Q, 2) m."""
+    recording: npt.NDArray[np.int64]
+    """(Q,) number of the recording each scan is of."""
+
+    @classmethod
+    def of(
+        cls, access_points: AccessPoints, training: Sequence[FingerprintTrace], judged: Sequence[FingerprintTrace],
+        config: WifiKnnConfig,
+    ) -> Fold:  # fmt: skip
+        """Cut recordings into a fold; scans with too few access points are left out."""
+        rssi, positions, _ = _table(training, access_points, config.min_access_points)
+        queries, truth, recording = _table(judged, access_points, config.min_access_points)
+        weights = np.array([access_points.weights(row) for row in queries]).reshape(queries.shape)
+        return cls(access_points, rssi.astype(np.float32), positions, queries, weights, truth, recording)
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """(Q,) whether the place of each scan was surveyed at all: no map knows another one."""
+        if not len(self.positions):
+            return np.zeros(len(self.truth), dtype=bool)
+        distance, _ = KDTree(self.positions).query(self.truth)
+        return np.asarray(distance <= 2 * REACH)
+
+    def only(self, rows: npt.NDArray[np.bool_]) -> Fold:
+        """Return the fold with some of its scans."""
+        scans = {name: getattr(self, name)[rows] for name in ("queries", "weights", "truth", "recording")}
+        return dataclasses.replace(self, **scans)
+
+    def __iter__(self) -> Iterator[tuple[FloatArray, FloatArray]]:
+        return zip(self.queries, self.weights, strict=True)
+
+
+def folds(
+    config: WifiKnnConfig, training: Sequence[FingerprintTrace], validation: Sequence[FingerprintTrace], seed: int
+) -> list[Fold]:
+    """Hold out each of up to five parts of the training recordings in turn; a single one is held against validation."""
+    surveys: list[tuple[Sequence[FingerprintTrace], Sequence[FingerprintTrace]]] = []
+    order = np.random.default_rng(seed).permutation(len(training)).tolist()
+    for part in range(min(FOLDS, len(training))):
+        out = set(order[part::FOLDS])
+        kept = [trace for number, trace in enumerate(training) if number not in out]
+        surveys.append((kept, [training[number] for number in sorted(out)]))
+    if len(training) == 1:
+        surveys = [(training, validation)]
+    parts = [Fold.of(gather(kept, config.wifi), kept, out, config) for kept, out in surveys]
+    judged = [fold for fold in parts if len(fold.access_points) and len(fold.rssi) and len(fold.queries)]
+    if not judged:
+        raise TrainingError(
+            f"{', '.join(str(trace.path) for trace in [*training, *validation])}: no recording hears "
+            f"{config.min_access_points} (min_access_points) access points of another; survey the same places twice"
+        )
+    return _drawn(judged, seed)
+
+
+def choose(config: WifiKnnConfig, parts: Sequence[Fold], progress: bool = False) -> tuple[WifiKnnConfig, float]:
+    """Return the config with everything chosen, and its mean error over the folds, m.
+
+    Of what is left open, PRIOR stands unless another choice is better by more than chance: few recordings tell little,
+    and recordings of one phone nothing of other phones.
+    """
+    errors: dict[WifiKnnConfig, list[FloatArray]] = {}
+    with tqdm(parts, desc="choosing", unit="fold", disable=None if progress else True) as bar:
+        for fold in bar:
+            for variant, estimates in _variants(config, fold):
+                errors.setdefault(variant, []).append(np.linalg.norm(estimates - fold.truth, axis=1))
+    joined = {variant: np.concatenate(parts) for variant, parts in errors.items()}
+    best = min(joined, key=lambda variant: float(joined[variant].mean()))
+    prior = _prior(config)
+    recording = np.concatenate([1000 * number + fold.recording for number, fold in enumerate(parts)])
+    if not _clearly_better(joined[best], joined[prior], recording):
+        best = prior
+    return best, float(joined[best].mean())
+
+
+def calibrate(config: WifiKnnConfig, parts: Sequence[Fold]) -> Calibration:
+    """Fit covariance and likelihood to the errors over the folds, each by maximum likelihood over a grid."""
+    found: list[tuple[Matches, FloatArray]] = []
+    for fold in parts:
+        radio_map = build_map(config, fold.rssi, fold.positions)
+        found.extend((radio_map.match(*query), truth) for query, truth in zip(fold, fold.truth, strict=True))
+    errors = np.array([matches.mean - truth for matches, truth in found])
+    spreads = np.array([matches.spread for matches, _ in found])
+    grid = itertools.product(_STRETCHES, _VARIANCES)
+    stretch, variance = min(grid, key=lambda pair: _misfit(pair[0] * spreads + pair[1] * np.eye(2), errors))
+    area = float(np.prod(np.maximum(np.ptp(np.concatenate([fold.positions for fold in parts]), axis=0), 1.0)))
+    shapes = [Calibration(stretch, variance, *pair) for pair in itertools.product(_BANDWIDTHS, _LOST)]
+    return max(shapes, key=lambda shape: sum(float(log_mixture(m, t[None], shape, area)[0]) for m, t in found))
+
+
+def _prior(config: WifiKnnConfig) -> WifiKnnConfig:
+    """Return the config with everything that is open set to PRIOR."""
+    knn = {name: value for name, value in PRIOR_KNN.items() if getattr(config.knn, name) in {"auto", 0}}
+    horus = {name: value for name, value in PRIOR_HORUS.items() if not getattr(config.horus, name)}
+    if config.kind == "horus":
+        return _with(config, horus=_with(config.horus, **horus))
+    return _with(config, knn=_with(config.knn, **knn))
+
+
+def _clearly_better(errors: FloatArray, others: FloatArray, recording: npt.NDArray[np.int64]) -> bool:
+    """Tell whether errors (n,) are less than others beyond chance: by two standard errors over the recordings."""
+    gains = others - errors
+    means = np.array([gains[recording == number].mean() for number in np.unique(recording)])
+    return (
+        len(errors) >= MIN_JUDGED
+        and len(means) > 3
+        and float(means.mean()) > 2 * float(means.std(ddof=1)) / math.sqrt(len(means))
+    )
+
+
+def _table(
+    traces: Sequence[FingerprintTrace], access_points: AccessPoints, least: int
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]:
+    """Return levels (n, A), positions (n, 2) and recording (n,) of scans that hear at least so many access points."""
+    rssi = np.concatenate([np.empty((0, len(access_points))), *(trace.vectors(access_points) for trace in traces)])
+    positions = np.concatenate([np.empty((0, 2)), *(trace.positions for trace in traces)])
+    recording = np.repeat(np.arange(len(traces)), [len(trace) for trace in traces])
+    enough = np.isfinite(rssi).sum(axis=1) >= least
+    return rssi[enough], positions[enough], recording[enough]
+
+
+def _drawn(parts: Sequence[Fold], seed: int) -> list[Fold]:
+    """Keep the scans at surveyed places (all, where there are none such), and no more than there is time for."""
+    known = [fold.known for fold in parts]
+    if not any(rows.any() for rows in known):
+        known = [np.ones(len(fold.truth), dtype=bool) for fold in parts]
+    rng = np.random.default_rng(seed)
+    share = min(1.0, MOST_QUERIES / sum(int(rows.sum()) for rows in known))
+    kept = [rows & (rng.uniform(size=len(rows)) <= share) for rows in known]
+    return [fold.only(rows) for fold, rows in zip(parts, kept, strict=True) if rows.any()]
+
+
+def _variants(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[WifiKnnConfig, FloatArray]]:
+    """Yield every choice that the config leaves open with its estimates (Q, 2) in a fold."""
+    return _horus_variants(config, fold) if config.kind == "horus" else _knn_variants(config, fold)
+
+
+def _knn_variants(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[WifiKnnConfig, FloatArray]]:
+    knn = config.knn
+    kinds = DISTANCES if knn.distance == "auto" else (knn.distance,)
+    scales = REPRESENTATIONS if knn.representation == "auto" else (knn.representation,)
+    gains = ("keep", "remove") if knn.device_gain == "auto" else (knn.device_gain,)
+    for name, gain in itertools.product(scales, gains):
+        scaled = _with(knn, representation=name, device_gain=gain)
+        radio_map = KnnMap(fold.rssi, fold.positions, scaled)
+        for kind in kinds:
+            distances = [radio_map.distances(*query, kind) for query in fold]
+            for k in (knn.k,) if knn.k else K:
+                variant = _with(scaled, distance=kind, k=k)
+                means = [weighted_nearest(one, fold.positions, variant).mean for one in distances]
+                yield _with(config, knn=variant), np.array(means)
+
+
+def _horus_variants(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[WifiKnnConfig, FloatArray]]:
+    horus = config.horus
+    for kernel in (horus.kernel,) if horus.kernel else KERNELS:
+        smoothed = _with(horus, kernel=kernel)
+        radio_map = HorusMap(fold.rssi, fold.positions, smoothed)
+        logs = [radio_map.log_likelihoods(*query) for query in fold]
+        for temper in (horus.temper,) if horus.temper else TEMPERS:
+            variant = _with(smoothed, temper=temper)
+            means = [tempered_posterior(one, radio_map.cells, temper).mean for one in logs]
+            yield _with(config, horus=variant), np.array(means)
+
+
+def _with(settings: S, **values: Any) -> S:
+    return settings.from_mapping({**settings.to_mapping(), **values})
+
+
+def _misfit(covariances: FloatArray, errors: FloatArray) -> float:
+    """Return the mean negative log-likelihood of errors (n, 2) under covariances (n, 2, 2), up to a constant."""
+    squared = np.einsum("ni,nij,nj->n", errors, np.linalg.inv(covariances), errors)
+    return float(np.mean(np.log(np.linalg.det(covariances)) + squared))
