@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,8 +18,23 @@ _SURE_RAD = 0.5
 """A direction less certain than this is not yet used."""
 _FEWEST, _LEAST_EXTENT = 5, 5.0
 """Positions, and metres between the first of them and the farthest, that a direction is found from."""
+_APART = 1.0
+"""Positions told on less of a way than this count as one, m."""
 _TOLD = 400
-"""Positions kept to place a way: enough for minutes, and the cost of an alignment stays small."""
+"""Places kept to place a way: enough for minutes, and the cost of an alignment stays small."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What was told near one place of the way."""
+
+    ways: list[FloatArray]
+    positions: list[FloatArray]
+
+    @property
+    def pair(self) -> FloatArray:
+        """(2, 2) the middle of the ways, and that of the positions, m."""
+        return np.stack([np.median(self.ways, axis=0), np.median(self.positions, axis=0)])
 
 
 class Reckoning:
@@ -50,8 +66,7 @@ class Reckoning:
         self._turn: float | None = None
         self._way = np.zeros(2)
         self._distance = self._missed = 0.0
-        self._ways: deque[FloatArray] = deque(maxlen=_TOLD)
-        self._told: deque[FloatArray] = deque(maxlen=_TOLD)
+        self._told: deque[_Told] = deque(maxlen=_TOLD)
 
     def move(self, motion: Motion) -> None:
         """Add a piece of way."""
@@ -71,8 +86,11 @@ class Reckoning:
 
     def tell(self, position: FloatArray, covariance: FloatArray) -> None:
         """Take a position (2,) in `map`, m, that another method gave for the end of the way so far."""
-        self._ways.append(self._way)
-        self._told.append(position)
+        # A standing target is told the same again and again: that must not outvote what it is told on its way.
+        if not self._told or float(np.linalg.norm(self._way - self._told[-1].ways[0])) > _APART:
+            self._told.append(_Told([], []))
+        self._told[-1].ways.append(self._way)
+        self._told[-1].positions.append(position)
         if self._origin is None:
             self._anchor = (position, covariance, self._way)
         self._place()
@@ -114,11 +132,11 @@ class Reckoning:
         """Lay the way onto the positions told, once they are enough."""
         if not self._told:
             return
-        ways = np.array(self._ways)
+        ways, positions = np.stack([told.pair for told in self._told], axis=1)
         extent = float(np.linalg.norm(ways - ways[0], axis=1).max())
         # A few positions a step apart can be met in any direction.
         if self._turn is None and (len(ways) < _FEWEST or extent < _LEAST_EXTENT):
             return
-        placement = align(ways, np.array(self._told), self._origin, self._turn)
+        placement = align(ways, positions, self._origin, self._turn)
         if placement.turn_std < _SURE_RAD:
             self._placement = placement

@@ -91,10 +91,10 @@ def train(config: PdrConfig, recordings: list[Path], out: Path, options: TrainOp
         built = _build(config, split.final, options)
     told_mean = error_metrics(told)["mean_m"]
     walked = [[_Walked(Recording(path, options.topics)) for path in paths] for paths in (training, validation)]
-    card = model_card(
-        "pdr", built.config, errors, walked[0], walked[1], options.seed, drift=drift, told_start_mean_m=told_mean
-    )
-    starter = {} if built.starter is None else embed(*built.starter, STARTER)
+    metrics = {"drift": drift, "told_start_mean_m": told_mean}
+    heard = built.starter[0].access_points if built.starter else []
+    card = model_card("pdr", built.config, errors, walked[0], walked[1], options.seed, heard, **metrics)
+    starter = embed(*built.starter, STARTER) if built.starter else {}
     save_model(out, card, {**to_tensors(built.calibration, drift), **starter})
 
 
