@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mail_localization.config import Settings, group, nearest, setting
+from mail_localization.config import Settings, nearest, setting
+from mail_localization.config import group as part
 from mail_localization.data.recording import SENSORS
 from mail_localization.errors import ConfigError
 
@@ -54,6 +55,14 @@ class SiteConfig(Settings):
             raise ConfigError("every: 1 leaves nothing to train on; give 3 or more")
 
 
+class PretrainConfig(Settings):
+    """LSTM1 of mmloc_plus made first, from the training recordings of several sites."""
+
+    sites: tuple[str, ...] = setting((), "sites; empty: no pretraining")
+    settings: dict[str, Any] = _mapping("settings of the command pretrain")
+    max_minutes: float = setting(0.0, "longest pretraining, min; 0: that of the file", minimum=0.0)
+
+
 class MethodConfig(Settings):
     """One column of the comparison: a method, its settings, and the trials it is tuned with."""
 
@@ -68,6 +77,7 @@ class MethodConfig(Settings):
     base: dict[str, Any] = _mapping("settings of every trial")
     trials: tuple[object, ...] = setting((), "settings laid over base; the trial best on validation recordings is kept")
     like: str = setting("", "take the kept trial of this method and lay base over it (an ablation)")
+    pretrain: PretrainConfig = part(PretrainConfig)
     start: bool = setting(False, "give it the first reference position of a test recording, as dead reckoning needs")
     seeds: int = setting(0, "use the first so many seeds only; 0: all", minimum=0)
     max_minutes: float = setting(0.0, "longest training, min; 0: that of the file", minimum=0.0)
@@ -91,6 +101,20 @@ class SweepConfig(Settings):
     methods: tuple[str, ...] = setting((), "methods whose settings are varied")
     variants: dict[str, Any] = _mapping("value on the axis -> settings laid over the kept trial")
     seeds: int = setting(1, "use the first so many seeds; 0: all", minimum=0)
+    max_minutes: float = setting(0.0, "longest training, min; 0: the method's", minimum=0.0)
+
+
+class TransferConfig(Settings):
+    """A method adapted to a site with ever more of its survey, from a pretrained LSTM1 and from scratch."""
+
+    title: str = setting("", "title of the figure")
+    method: str = setting("", "method whose kept trial gives the settings; it has a pretraining")
+    target: str = setting("", "site that the method is adapted to")
+    sources: tuple[str, ...] = setting((), "sites of the pretraining, without the target")
+    shares: tuple[float, ...] = setting(
+        (0.01, 0.05, 0.1, 0.25, 0.5, 1.0), "shares of the target's survey", minimum=0.001, maximum=1.0
+    )
+    seeds: int = setting(0, "use the first so many seeds; 0: all", minimum=0)
     max_minutes: float = setting(0.0, "longest training, min; 0: the method's", minimum=0.0)
 
 
@@ -126,11 +150,12 @@ class ExperimentsConfig(Settings):
     """The papers' experiments beside the comparison of methods."""
 
     sweeps: dict[str, Any] = _mapping("name -> sweep of a setting (MAIL figures 9 and 10, say)")
-    training_loss: PlaceConfig = group(PlaceConfig)
-    attention: PlaceConfig = group(PlaceConfig)
-    speeds: SpeedConfig = group(SpeedConfig)
-    anomalies: AnomalyConfig = group(AnomalyConfig)
-    latency: PlaceConfig = group(PlaceConfig)
+    transfers: dict[str, Any] = _mapping("name -> transfer of mmloc_plus to another site")
+    training_loss: PlaceConfig = part(PlaceConfig)
+    attention: PlaceConfig = part(PlaceConfig)
+    speeds: SpeedConfig = part(SpeedConfig)
+    anomalies: AnomalyConfig = part(AnomalyConfig)
+    latency: PlaceConfig = part(PlaceConfig)
 
 
 class _File(Settings):
@@ -140,7 +165,7 @@ class _File(Settings):
     max_minutes: float = setting(5.0, "longest training, min", minimum=0.001)
     sites: dict[str, Any] = _mapping("name -> site")
     methods: dict[str, Any] = _mapping("name -> method")
-    experiments: ExperimentsConfig = group(ExperimentsConfig)
+    experiments: ExperimentsConfig = part(ExperimentsConfig)
 
 
 @dataclass(frozen=True)
@@ -154,6 +179,7 @@ class CompareConfig:
     sites: dict[str, SiteConfig]
     methods: dict[str, MethodConfig]
     sweeps: dict[str, SweepConfig]
+    transfers: dict[str, TransferConfig]
     experiments: ExperimentsConfig
 
     @classmethod
@@ -169,6 +195,7 @@ class CompareConfig:
             _named(SiteConfig, file.sites, f"{path}: sites"),
             _named(MethodConfig, file.methods, f"{path}: methods"),
             _named(SweepConfig, file.experiments.sweeps, f"{path}: experiments: sweeps"),
+            _named(TransferConfig, file.experiments.transfers, f"{path}: experiments: transfers"),
             file.experiments,
         )  # fmt: skip
         _check_names(config)
@@ -212,19 +239,27 @@ def _check_names(config: CompareConfig) -> None:
     for name, site in config.sites.items():
         _require(site.overrides, groups, f"{where}sites: {name}: overrides", "method or group")
     for name, method in config.methods.items():
+        _require(method.pretrain.sites, config.sites, f"{where}methods: {name}: pretrain: sites", "site")
         if method.like:
             _require([method.like], config.methods, f"{where}methods: {name}: like", "method")
             if config.methods[method.like].like:
                 raise ConfigError(
                     f"{where}methods: {name}: like: {method.like!r} is like another itself; name that one"
                 )
+    for name, transfer in config.transfers.items():
+        place = f"{where}experiments: transfers: {name}"
+        _require([transfer.method], config.methods, f"{place}: method", "method")
+        _require([transfer.target], config.sites, f"{place}: target", "site")
+        _require(transfer.sources, config.sites, f"{place}: sources", "site")
+        if not transfer.sources or transfer.target in transfer.sources:
+            raise ConfigError(f"{place}: sources: {list(transfer.sources)}; name sites other than the target")
     parts = {f"sweeps: {name}": sweep for name, sweep in config.sweeps.items()} | {
         name: getattr(config.experiments, name)
         for name in ("training_loss", "attention", "speeds", "anomalies", "latency")
     }
-    for name, part in parts.items():
-        _require(part.sites, config.sites, f"{where}experiments: {name}: sites", "site")
-        _require(getattr(part, "methods", ()), config.methods, f"{where}experiments: {name}: methods", "method")
+    for name, experiment in parts.items():
+        _require(experiment.sites, config.sites, f"{where}experiments: {name}: sites", "site")
+        _require(getattr(experiment, "methods", ()), config.methods, f"{where}experiments: {name}: methods", "method")
 
 
 def _require(names: Any, known: Any, where: str, kind: str) -> None:

@@ -37,6 +37,10 @@ def draw_figures(g: Gathering, results: Figures) -> Pictures:
     for name, sweep in results["sweeps"].items():
         if sweep["lines"]:
             pictures[f"sweep_{name}"] = (_sweep(sweep, results), f"{sweep['title']}: mean error on the test.")
+    for name, transfer in results["transfers"].items():
+        if transfer["points"]:
+            caption = f"{transfer['title']}: mean error by share of the survey; bars: deviation over seeds."
+            pictures[f"transfer_{name}"] = (_transfer(transfer), caption)
     drawn: list[tuple[str, Any, Callable[[Figures], bytes], str]] = [
         ("training_loss", results["training_loss"], _losses, "Loss and validation error by epoch (MAIL figure 14)."),
         ("attention_mean", results["attention"], _attention_mean, "Mean attention per scale (MAIL figure 17)."),
@@ -53,7 +57,7 @@ def draw_figures(g: Gathering, results: Figures) -> Pictures:
 
 
 def _cdf(g: Gathering, site: str, rows: Iterable[Figures], colours: dict[str, str]) -> bytes:
-    figure = new_figure(4.2)
+    figure = new_figure(4.6)
     axes = new_axes(figure, "error (m)", "share of errors at most that large")
     reach = 3.0
     for row in rows:
@@ -69,7 +73,9 @@ def _cdf(g: Gathering, site: str, rows: Iterable[Figures], colours: dict[str, st
         axes.step(np.r_[0, error], np.r_[0, share], where="post", color=colour, lw=width, ls=style, label=label)
     axes.set(xlim=(0, min(reach, 20.0)), ylim=(0, 1.01), yticks=(0, 0.25, 0.5, 0.75, 0.9, 1))
     axes.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "90 %", "100 %"])
-    return _png(figure, axes)
+    # Twelve names inside would hide the curves.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8, labelcolor=INK)
+    return to_png(figure, PALETTE)
 
 
 def _sweep(sweep: Figures, results: Figures) -> bytes:
@@ -89,6 +95,23 @@ def _sweep(sweep: Figures, results: Figures) -> bytes:
     return _png(figure, axes)
 
 
+def _transfer(transfer: Figures) -> bytes:
+    figure = new_figure(3.4)
+    axes = new_axes(figure, "share of the survey", "mean error (m)")
+    shares = sorted({point["share"] for point in transfer["points"]})
+    for number, (way, label) in enumerate((("transfer", "pretrained LSTM1"), ("scratch", "from scratch"))):
+        points = [p for p in transfer["points"] if p["way"] == way and p["ape_m"]["mean"] is not None]
+        points.sort(key=lambda point: float(point["share"]))
+        x, y = [p["share"] for p in points], [p["ape_m"]["mean"] for p in points]
+        error = [p["spread_m"] or 0.0 for p in points]
+        axes.errorbar(x, y, error, color=_colour(number), marker="o", ms=4, lw=1.6, capsize=3, label=label)
+    axes.set_xscale("log")
+    axes.set_xticks(shares, [f"{100 * share:g} %" for share in shares], minor=False)
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    return _png(figure, axes)
+
+
 def _places(variants: list[str]) -> dict[str, float]:
     """Return where each variant stands on the axis: its number, or its rank where it is none."""
     try:
@@ -98,6 +121,8 @@ def _places(variants: list[str]) -> dict[str, float]:
 
 
 def _losses(results: Figures) -> bytes:
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(3.4)
     axes = new_axes(figure, "epoch", "training loss (solid)")
     right = axes.twinx()
@@ -107,9 +132,11 @@ def _losses(results: Figures) -> bytes:
         side.set_visible(False)
     for number, curve in enumerate(results["training_loss"]):
         label = f"{curve['label']}, {results['sites'][curve['site']]['label']}"
-        axes.plot(curve["epoch"], curve["loss"], color=_colour(number), lw=1.6, label=label)
+        axes.plot(curve["epoch"], curve["loss"], color=_colour(number), lw=1.6, marker=".", ms=3, label=label)
         right.plot(curve["epoch"], curve["validation_m"], color=_colour(number), lw=1.2, ls=(0, (1, 1)))
     axes.set_yscale("log")
+    axes.tick_params(which="both", colors=MUTED, length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_ylim(bottom=0)
     return _png(figure, axes)
 

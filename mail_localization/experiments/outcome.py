@@ -62,6 +62,7 @@ def gather(g: Gathering) -> Figures:
         "sites": {name: _site(g, site) for name, site in g.sites.items()},
         "latency": _latency(g),
         "sweeps": {name: _sweep(g, name) for name in g.config.sweeps},
+        "transfers": {name: _transfer(g, name) for name in g.config.transfers},
         "training_loss": _losses(g),
         "attention": _by_pair(g, g.plan.attention),
         "speeds": _speeds(g),
@@ -166,6 +167,36 @@ def _sweep(g: Gathering, name: str) -> Figures:
             lines.setdefault((site, method), []).append(point)
     listed = [{"site": s, "method": m, "label": g.label(m), "points": points} for (s, m), points in lines.items()]
     return {"title": config.title or name, "axis": config.axis or name, "lines": listed}
+
+
+def _transfer(g: Gathering, name: str) -> Figures:
+    """Return the error for each share of the survey, from a pretrained LSTM1 and from scratch."""
+    config = g.config.transfers[name]
+    folders: dict[tuple[str, float], list[str]] = {}
+    for (transfer, way, share, _), folder in g.plan.transfers.items():
+        if transfer == name:
+            folders.setdefault((way, share), []).append(folder)
+    points = []
+    for (way, share), listed in folders.items():
+        if found := [result["online"] for result in g.results(listed)]:
+            means = [figures["ape_m"]["mean"] for figures in found]
+            points.append({"way": way, "share": share, **averaged(found), "spread_m": spread(means)})
+    gains = [_gain(points, share) for share in config.shares]
+    return {
+        "title": config.title or name, "target": config.target, "sources": list(config.sources),
+        "label": g.label(config.method), "points": points, "gains": [gain for gain in gains if gain],
+    }  # fmt: skip
+
+
+def _gain(points: list[Figures], share: float) -> Figures | None:
+    """Compare both ways at one share: the gain counts where it exceeds the spread of both over the seeds."""
+    both = {point["way"]: point for point in points if point["share"] == share}
+    if len(both) < 2 or any(point["ape_m"]["mean"] is None for point in both.values()):
+        return None
+    gain = both["scratch"]["ape_m"]["mean"] - both["transfer"]["ape_m"]["mean"]
+    spreads = [point["spread_m"] for point in both.values()]
+    noise = None if any(value is None for value in spreads) else float(np.hypot(*spreads))
+    return {"share": share, "gain_m": gain, "spread_m": noise, "beyond_spread": noise is not None and gain > noise}
 
 
 def _losses(g: Gathering) -> list[Figures]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
 from mail_localization.config import nearest
 from mail_localization.errors import ConfigError
-from mail_localization.experiments.config import CompareConfig, MethodConfig, SweepConfig, merged
+from mail_localization.experiments.config import (
+    CompareConfig,
+    MethodConfig,
+    PretrainConfig,
+    SweepConfig,
+    TransferConfig,
+    merged,
+)
 from mail_localization.experiments.sites import Site, Source
 from mail_localization.experiments.tasks import Task
 from mail_localization.methods import METHODS
 
 STEPS = "mail_localization.experiments.steps"
 ANALYSES = "mail_localization.experiments.analyses"
+ADAPT = "mail_localization.experiments.transfer:adapt"
+WAYS = ("transfer", "scratch")
 
 Pair = tuple[str, str]
 """(site, method)"""
@@ -32,6 +42,8 @@ class Plan:
     """(site, method, seed) -> folder."""
     sweeps: dict[tuple[str, str, str, str, int], str] = field(default_factory=dict)
     """(sweep, site, method, variant, seed) -> folder."""
+    transfers: dict[tuple[str, str, float, int], str] = field(default_factory=dict)
+    """(transfer, way, share, seed) -> folder."""
     speeds: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """(site, method, name of the speed) -> folder."""
     latency: dict[Pair, str] = field(default_factory=dict)
@@ -72,6 +84,8 @@ class _Planner:
                     self._compare(site, name, method)
         for name, sweep in self._config.sweeps.items():
             self._sweep(name, sweep)
+        for name, transfer in self._config.transfers.items():
+            self._transfer(name, transfer)
         self._analyses()
         return self._plan
 
@@ -169,13 +183,56 @@ class _Planner:
         label: str, max_minutes: float = 0.0,
     ) -> str:  # fmt: skip
         minutes = max_minutes or method.max_minutes or self._config.max_minutes
-        arguments = {
+        arguments: dict[str, Any] = {
             "method": method.method, "settings": settings, "like": list(like), "seed": seed, "max_minutes": minutes,
             "training": _names(site.training), "validation": _names(site.validation),
         }  # fmt: skip
+        needs = like
+        if method.pretrain.sites:
+            arguments["lstm1"] = self._pretrain(site, name, method.pretrain, method.pretrain.sites)
+            needs = (*like, arguments["lstm1"])
         inputs = _inputs((*site.training, *site.validation))
         title = f"{site.name}-{name}-{label}-seed{seed}"
-        return self._plan.add(Task(title, f"{STEPS}:train", arguments, inputs, like, minutes))
+        return self._plan.add(Task(title, f"{STEPS}:train", arguments, inputs, needs, minutes))
+
+    def _pretrain(self, site: Site, name: str, pretrain: PretrainConfig, sites: tuple[str, ...]) -> str:
+        """Add a pretraining on `sites` for use at a site, of whose test and validation recordings it sees none."""
+        unseen = {source.name for source in (*site.test, *site.validation)}
+        sources = {
+            source.name: source
+            for key in sites
+            for source in self._sites[key].training
+            if source.name not in unseen and "imu" in source.streams
+        }
+        chosen = tuple(sources[key] for key in sorted(sources))
+        minutes = pretrain.max_minutes or self._config.max_minutes
+        arguments = {
+            "settings": pretrain.settings, "recordings": _names(chosen), "seed": self._config.seeds[0],
+            "max_minutes": minutes,
+        }  # fmt: skip
+        title = f"{name}-pretraining"
+        return self._plan.add(Task(title, f"{STEPS}:pretrain", arguments, _inputs(chosen), minutes=minutes))
+
+    def _transfer(self, name: str, transfer: TransferConfig) -> None:
+        """Add the adaptation to each share of a survey, from a pretrained LSTM1 and from scratch."""
+        site, method = self._sites[transfer.target], self._config.methods[transfer.method]
+        if (site.name, transfer.method) not in self._plan.trials:
+            return
+        trials = self._plan.trials[site.name, transfer.method]
+        lstm1 = self._pretrain(site, name, method.pretrain, transfer.sources)
+        minutes = transfer.max_minutes or method.max_minutes or self._config.max_minutes
+        inputs = _inputs((*site.training, *site.validation))
+        for way, share, seed in itertools.product(WAYS, transfer.shares, self._config.seeds_of(transfer.seeds)):
+            arguments = {
+                "method": method.method, "like": trials, "lstm1": lstm1 if way == WAYS[0] else "", "share": share,
+                "training": _names(site.training), "validation": _names(site.validation), "seed": seed,
+                "max_minutes": minutes,
+            }  # fmt: skip
+            needs = (*trials, lstm1) if way == WAYS[0] else tuple(trials)
+            title = f"{name}-{way}-{share:g}"
+            trained = self._plan.add(Task(f"{title}-seed{seed}", ADAPT, arguments, inputs, needs, minutes))
+            judged = self._evaluate(site, transfer.method, method, [trained], title)
+            self._plan.transfers[name, way, share, seed] = judged
 
     def _evaluate(
         self, site: Site, name: str, method: MethodConfig, trials: list[str], label: str = "test", speed: float = 1.0

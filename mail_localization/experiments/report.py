@@ -52,6 +52,7 @@ def _parts(results: Figures, pictures: Pictures) -> Iterator[_Part]:
     for name, site in results["sites"].items():
         yield _site(name, site, pictures)
     yield from _experiments(results, pictures)
+    yield _Part("Kept trials", table=tables.trials_table(results))
     made = Table(("made with", ""), [(key, str(value)) for key, value in results["provenance"].items()])
     yield _Part("How this was made", table=made)
 
@@ -75,6 +76,17 @@ def _experiments(results: Figures, pictures: Pictures) -> Iterator[_Part]:
         if sweep["lines"]:
             table = tables.sweep_table(sweep, results)
             yield _Part(sweep["title"], pictures=_drawn(pictures, f"sweep_{name}"), table=table)
+    for name, transfer in results["transfers"].items():
+        if transfer["points"]:
+            sources = ", ".join(results["sites"][site]["label"] for site in transfer["sources"])
+            target = results["sites"][transfer["target"]]["label"]
+            text = (
+                f"{transfer['label']} at {target}: LSTM1 pretrained at {sources}, then the rest trained on a share of "
+                "the survey, against the same network trained on that share alone. A gain is beyond the seeds' spread "
+                "where it exceeds the root of the summed squares of both standard deviations."
+            )
+            yield _Part(transfer["title"], 2, (text,), _drawn(pictures, f"transfer_{name}"),
+                        tables.transfer_table(transfer))  # fmt: skip
     if results["training_loss"]:
         yield _Part("Training loss (MAIL figure 14)", pictures=_drawn(pictures, "training_loss"))
     if results["speeds"]["scaled"]:

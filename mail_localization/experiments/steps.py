@@ -34,7 +34,7 @@ LATENCY_ESTIMATES, LATENCY_WALL = 200, 10.0
 
 def train(
     context: Context, method: str, settings: dict[str, Any], like: list[str], training: list[str],
-    validation: list[str], seed: int, max_minutes: float,
+    validation: list[str], seed: int, max_minutes: float, lstm1: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Train a method and return its error on validation recordings.
 
@@ -47,6 +47,7 @@ def train(
         validation: recordings for validation; none: the method chooses.
         seed: of the training.
         max_minutes: longest training.
+        lstm1: task folder of a pretraining; none: there is none.
     """
     if like:
         settings = merged(best_trial(context, like)["settings"], settings)
@@ -54,10 +55,33 @@ def train(
     options = TrainOptions(
         seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)), progress=False
     )
+    if lstm1:
+        options = dataclasses.replace(options, lstm1=_pretrained(context, lstm1))
     config = made.config.from_mapping(settings, "settings")
     made.train(config, context.recordings(training), context.folder / MODEL, options)
     card, _ = load_model(context.folder / MODEL)
     return {"settings": settings, "seed": seed, "metrics": card.metrics}
+
+
+def pretrain(
+    context: Context, settings: dict[str, Any], recordings: list[str], seed: int, max_minutes: float
+) -> dict[str, Any]:
+    """Pretrain LSTM1 of mmloc_plus on recordings of any sites."""
+    from mail_localization.training import pretrain as pretraining
+
+    config = pretraining.PretrainConfig.from_mapping(settings, "pretrain: settings")
+    options = TrainOptions(seed=seed, max_minutes=max_minutes, progress=False)
+    pretraining.pretrain(config, context.recordings(recordings), context.folder / MODEL, options)
+    card, _ = load_model(context.folder / MODEL)
+    return {"settings": settings, "metrics": card.metrics}
+
+
+def _pretrained(context: Context, folder: str) -> Path:
+    """Return the model folder of a pretraining; EvaluationError where it failed."""
+    store = Store(context.runs)
+    if store.result(folder) is None:
+        raise EvaluationError(f"not pretrained: {store.error(folder) or 'not tried'}")
+    return context.runs / folder / MODEL
 
 
 def evaluate(

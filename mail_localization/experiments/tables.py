@@ -13,6 +13,10 @@ PAPER_SECONDS = {"magicol": 1.79, "maloc": 0.24, "mail": 0.10}
 """Time per position in MAIL's table 4, on the authors' server with a GPU, s."""
 
 
+OFTEN = 0.9
+"""A method that is available less often than this is judged at easier instants than others: tables say so."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A header and rows; the first column is text, the others are figures."""
@@ -56,13 +60,22 @@ def overview_table(results: Figures) -> Table:
     """Return the mean error of every method at every site, and the claim."""
     sites = list(results["sites"].values())
     labels = dict.fromkeys(row["label"] for site in sites for row in site["rows"])
-    means = [{row["label"]: row["ape_m"]["mean"] for row in site["rows"]} for site in sites]
-    rows = [(label, *(metres(mean.get(label)) for mean in means)) for label in labels]
+    means = [{row["label"]: _mean(row) for row in site["rows"]} for site in sites]
+    rows = [(label, *(mean.get(label, NOTHING) for mean in means)) for label in labels]
     claims = [site["claim"] for site in sites]
     if any(claims):
         rows.append(("ours / best competitor", *(f"{c['ratio']:.2f}" if c else NOTHING for c in claims)))
         rows.append((f"claim (≤ {CLAIM}) holds", *(("yes" if c["holds"] else "no") if c else NOTHING for c in claims)))
     return Table(("mean error", *(site["label"] for site in sites)), rows)
+
+
+def trials_table(results: Figures) -> Table:
+    """Return which trial of each method was kept at each site, with its error on validation recordings."""
+    sites = list(results["sites"].values())
+    kept = [{row["label"]: row for row in site["rows"] if row["way"] == "online"} for site in sites]
+    labels = dict.fromkeys(label for rows in kept for label in rows)
+    cells = [(label, *(_kept(rows.get(label)) for rows in kept)) for label in labels]
+    return Table(("kept trial (validation error)", *(site["label"] for site in sites)), cells)
 
 
 def latency_table(results: Figures) -> Table:
@@ -90,6 +103,24 @@ def sweep_table(sweep: Figures, results: Figures) -> Table:
                  for v in variants]  # fmt: skip
         rows.append((f"{line['label']}, {results['sites'][line['site']]['label']}", *cells))
     return Table((sweep["axis"], *variants), rows)
+
+
+def transfer_table(transfer: Figures) -> Table:
+    """Return the error for each share of the survey, adapted and from scratch."""
+    names = {"transfer": "pretrained LSTM1", "scratch": "from scratch"}
+    gains = {gain["share"]: gain for gain in transfer["gains"]}
+    rows = []
+    for point in transfer["points"]:
+        gain = gains.get(point["share"])
+        verdict = NOTHING
+        if gain and point["way"] == "transfer":
+            verdict = f"{gain['gain_m']:+.2f} m, {'beyond' if gain['beyond_spread'] else 'within'} the seeds' spread"
+        mean = _with_spread(point["ape_m"]["mean"], point["spread_m"])
+        within = percent(point["within_m"]["3"])
+        rows.append((percent(point["share"]), names[point["way"]], mean, metres(point["ape_m"]["median"]), within,
+                     percent(point["availability"]), verdict))  # fmt: skip
+    rows.sort(key=lambda row: float(row[0].rstrip(" %")))
+    return Table(("share of the survey", "LSTM1", "mean", "median", "≤ 3 m", "available", "gain by transfer"), rows)
 
 
 def speeds_table(results: Figures) -> Table:
@@ -141,6 +172,18 @@ def printed_table(results: Figures) -> str:
 def _padded(row: tuple[str, ...], widths: list[int]) -> Iterable[str]:
     yield row[0].ljust(widths[0])
     yield from (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+
+
+def _mean(row: Figures) -> str:
+    """Return the mean error, and the availability where it is so low that the mean flatters."""
+    share = row["availability"]
+    return metres(row["ape_m"]["mean"]) + (f" ({percent(share)} available)" if share is None or share < OFTEN else "")
+
+
+def _kept(row: Figures | None) -> str:
+    if row is None:
+        return NOTHING
+    return f"{row['trial'] + 1} of {row['trials']} ({metres(row['validation_mean_m'])})"
 
 
 def _where(entry: Figures, results: Figures) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +18,7 @@ from typing import Any
 from mail_localization.errors import EvaluationError
 from mail_localization.files import replace_file
 
-RESULT, FAILURE, LOG = "result.json", "failed.json", "log.txt"
+RESULT, FAILURE, ATTEMPT, LOG = "result.json", "failed.json", "attempt.json", "log.txt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +95,20 @@ class Store:
         """Keep why a task failed; it is tried again in the next run."""
         self._replace(task, FAILURE, {"error": error, "traceback": traceback})
 
-    def clear(self, task: Task) -> None:
-        """Remove what an earlier attempt said, and keep its files: a training goes on from its checkpoint."""
+    def begin(self, task: Task) -> Path:
+        """Return the task's folder, ready for an attempt.
+
+        What an earlier attempt left is kept, so that a training goes on from its checkpoint, unless that attempt
+        built on other results.
+        """
+        folder = self.runs / task.folder
+        attempt = _read(folder / ATTEMPT)
+        if attempt is not None and attempt["needs"] != self._digests(task):
+            shutil.rmtree(folder, ignore_errors=True)
         for name in (RESULT, FAILURE):
-            (self.runs / task.folder / name).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
+        self._replace(task, ATTEMPT, {"needs": self._digests(task)})
+        return folder
 
     def _digests(self, task: Task) -> dict[str, str]:
         return {folder: _digest(self.runs / folder / RESULT) for folder in task.needs}

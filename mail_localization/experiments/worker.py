@@ -38,10 +38,8 @@ def main(tasks: Connection, root: Path, runs: Path) -> None:
 def _run(task: Task, store: Store, root: Path) -> str:
     """Run one task and keep its result, or why it has none."""
     started = time.monotonic()
-    store.clear(task)
-    folder = store.runs / task.folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = store.begin(task)
         _log_into(folder / LOG)
         module, _, function = task.step.partition(":")
         step = getattr(importlib.import_module(module), function)
@@ -52,7 +50,7 @@ def _run(task: Task, store: Store, root: Path) -> str:
         return _failed(task, store, str(err))
     except Exception as err:
         # A bug in one method must not end the comparison of the others; its traceback is kept.
-        return _failed(task, store, f"{type(err).__name__}: {err} (traceback in {folder / LOG})")
+        return _failed(task, store, f"{type(err).__name__}: {err} (traceback in {store.runs / task.folder / LOG})")
 
 
 def _failed(task: Task, store: Store, error: str) -> str:

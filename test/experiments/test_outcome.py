@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mail_localization.experiments.outcome import _claim, _thirds, averaged, spread
+from mail_localization.experiments.outcome import _claim, _gain, _thirds, averaged, spread
 from mail_localization.experiments.tables import Table, claim_text
 
 
@@ -40,6 +40,21 @@ def test_speeds_are_told_apart_at_their_edges() -> None:
     assert slow.tolist() == [True, False, False, False, False]
     assert normal.tolist() == [False, True, True, False, False]
     assert fast.tolist() == [False, False, False, True, False]
+
+
+def point(way: str, mean: float, spread_m: float | None) -> dict[str, Any]:
+    return {"way": way, "share": 0.1, "ape_m": {"mean": mean}, "spread_m": spread_m}
+
+
+def test_a_gain_by_transfer_must_exceed_the_spread_of_both_ways() -> None:
+    scratch = point("scratch", 5.0, 0.4)
+    gain = _gain([scratch, point("transfer", 4.0, 0.3)], 0.1)
+    assert gain == {"share": 0.1, "gain_m": 1.0, "spread_m": pytest.approx(0.5), "beyond_spread": True}
+    within = _gain([scratch, point("transfer", 4.6, 0.3)], 0.1)
+    assert within is not None and not within["beyond_spread"]
+    one_seed = _gain([scratch, point("transfer", 1.0, None)], 0.1)
+    assert one_seed is not None and not one_seed["beyond_spread"], "one seed has no spread to exceed"
+    assert _gain([scratch], 0.1) is None
 
 
 def test_a_table_is_written_as_markdown() -> None:
