@@ -17,14 +17,14 @@ class LikelihoodSettings(Settings):
     spacing: float = setting(0.5, "way between two weighings, m", minimum=0.05, maximum=10.0)
     noise: float = setting(1.0, "noise of a reading beside the map's own, microtesla", minimum=0.01)
     vector: float = setting(
-        0.5, "exponent of the field vector's likelihood; below 1, as neighbouring readings err alike", minimum=0.0,
+        0.35, "exponent of the field vector's likelihood; below 1, as neighbouring readings err alike", minimum=0.0,
         maximum=1.0,
     )  # fmt: skip
     magnitude: float = setting(0.25, "exponent of the magnitude's likelihood", minimum=0.0, maximum=1.0)
     tail: float = setting(4.0, "degrees of freedom of Student's t: low forgives changes of the field", minimum=1.0)
-    off_map: float = setting(1.0, "log-likelihood that a particle loses at each weighing off the map", minimum=0.0)
+    off_map: float = setting(0.5, "log-likelihood that a particle loses at each weighing off the map", minimum=0.0)
     offset: float = setting(
-        5.0, "standard deviation of a device's constant offset from the survey's, microtesla; 0: none is estimated",
+        8.0, "standard deviation of a device's constant offset from the survey's, microtesla; 0: none is estimated",
         minimum=0.0,
     )  # fmt: skip
     offset_drift: float = setting(

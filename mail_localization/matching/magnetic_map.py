@@ -24,11 +24,14 @@ class MapSettings(Settings):
     """How the map is made of the survey."""
 
     cell: float = setting(0.25, "side of a cell, m", minimum=0.05, maximum=5.0)
-    bandwidth: float = setting(0.4, "width of the kernel that averages the survey, m", minimum=0.05, maximum=5.0)
+    bandwidth: float = setting(0.25, "width of the kernel that averages the survey, m", minimum=0.05, maximum=5.0)
     reach: float = setting(1.5, "greatest distance to the survey at which the map says anything, m", minimum=0.1)
     directions: int = setting(
-        8, "directions of travel told apart; 1 where the reading does not depend on it", minimum=1, maximum=36
-    )
+        0,
+        "directions of travel told apart; 1 where the reading does not depend on it; 0: as many as let the survey's "
+        "recordings foretell each other best",
+        minimum=0, maximum=36,
+    )  # fmt: skip
     noise: float = setting(1.5, "least standard deviation of the field at a place, microtesla", minimum=0.05)
     spacing: float = setting(0.1, "distance along the way between the survey's rows, m", minimum=0.01)
 
@@ -137,10 +140,10 @@ class MagneticMap:
 
 
 def build_map(rows: SurveyRows, settings: MapSettings) -> MagneticMap:
-    """Average the survey with a kernel at the centre of each cell, per direction of travel."""
+    """Average the survey with a kernel at the centre of each cell, per direction of travel (1 where they are open)."""
     low = rows.positions.min(axis=0) - settings.reach - 2 * settings.cell
     size = np.ceil((rows.positions.max(axis=0) + settings.reach - low) / settings.cell).astype(int) + 2
-    sums = _KernelSums(int(size[0]), int(size[1]), settings.directions, rows.fields.shape[1])
+    sums = _KernelSums(int(size[0]), int(size[1]), max(1, settings.directions), rows.fields.shape[1])
     sums.add(rows, low, settings)
     return _finished(sums, low, rows, settings)
 
@@ -158,7 +161,7 @@ class _KernelSums:
     def add(self, rows: SurveyRows, low: FloatArray, settings: MapSettings) -> None:
         at = (rows.positions - low) / settings.cell
         base = np.rint(at).astype(np.int64)
-        layers = list(_layers(rows.headings, settings.directions))
+        layers = _layers(rows.headings, self.directions)
         reach = math.ceil(settings.reach / settings.cell)
         offsets = range(-reach, reach + 1)
         for dy in offsets:

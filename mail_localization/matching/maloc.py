@@ -14,6 +14,7 @@ from mail_localization.errors import ConfigError
 from mail_localization.matching.magnetic_map import MagneticMap, MapSettings
 from mail_localization.matching.map_filter import FilterSettings, MapFilter, Reading
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
+from mail_localization.motion.odometry import OdometrySettings
 from mail_localization.motion.tracker import Motion, MotionCalibration, MotionSettings, MotionTracker
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
@@ -31,6 +32,8 @@ from mail_localization.types import (
 
 _LONGEST_MOTION_NS = 1_500_000_000
 """Readings older than this before a motion's end were taken standing."""
+_CARRIED = 1.2
+"""Share of a motion that is taken for the beginning of the next; after it, the target has stopped."""
 _BACKLOG = 600
 _TENSOR = "motion."
 
@@ -41,6 +44,9 @@ class EstimateSettings(Settings):
     converged: float = setting(4.0, "spread of the particles below which the first estimate is given, m", minimum=0.1)
     position: str = setting(
         "mode", "mode: the centre of the heaviest cluster; mean: of all particles", choices=("mode", "mean")
+    )
+    interval: float = setting(
+        0.25, "time between estimates on the way, s; between two motions the newest is carried on", minimum=0.05
     )
     hold: float = setting(0.9, "time after which the estimate is repeated while nothing moves, s", minimum=0.1)
     forget: float = setting(20.0, "gap in the magnetometer after which the start is anew, s", minimum=1.0)
@@ -53,7 +59,9 @@ class MalocConfig(Settings):
     max_gap: float = setting(0.5, "longest gap bridged by interpolation, s", minimum=0.0)
     magnetic: MagneticSettings = dataclasses.field(default_factory=lambda: MagneticSettings(transform="raw"))
     map: MapSettings = group(MapSettings)
-    motion: MotionSettings = group(MotionSettings)
+    motion: MotionSettings = dataclasses.field(
+        default_factory=lambda: MotionSettings(odometry=OdometrySettings(distance=0.25))
+    )
     filter: FilterSettings = group(FilterSettings)
     estimate: EstimateSettings = group(EstimateSettings)
     seed: int = setting(0, "seed of the particles; the same samples give the same estimates", minimum=0)
@@ -132,7 +140,7 @@ class MaLoc:
             self._advance(motion)
         if motions:
             return self._estimate(motions[-1].t_ns)
-        return self._held(rows[-1].t_ns) if rows else None
+        return self._between(rows[-1].t_ns) if rows else None
 
     def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
         """Feed one magnetometer reading; return the estimate it makes possible, if any."""
@@ -166,6 +174,7 @@ class MaLoc:
         self._buffer: deque[tuple[int, tuple[float, ...]]] = deque(maxlen=_BACKLOG)
         self._row_ns: int | None = None
         self._motion_ns: int | None = None
+        self._lasted_ns = _LONGEST_MOTION_NS
         self._emitted_ns: int | None = None
         self._converged = False
         self._way = 0.0
@@ -183,6 +192,7 @@ class MaLoc:
         begin_ns = motion.t_ns - _LONGEST_MOTION_NS
         if self._motion_ns is not None:
             begin_ns = max(begin_ns, self._motion_ns)
+        self._lasted_ns = min(max(motion.t_ns - (self._motion_ns or begin_ns), 1), _LONGEST_MOTION_NS)
         self._motion_ns = motion.t_ns
         readings = self._readings(begin_ns, motion)
         # Before the magnetometer speaks, there is nothing to start from.
@@ -210,15 +220,21 @@ class MaLoc:
             if (part == k).any()
         ]
 
-    def _held(self, t_ns: int) -> PoseEstimate | None:
-        """Repeat the estimate while nothing moves."""
-        due = self._emitted_ns is not None and t_ns - self._emitted_ns >= self.config.estimate.hold * 1e9
-        return self._estimate(t_ns) if due else None
+    def _between(self, t_ns: int) -> PoseEstimate | None:
+        """Carry the newest motion on for as long as it took, and then repeat the estimate: nothing moves."""
+        if self._emitted_ns is None or self._motion_ns is None:
+            return None
+        ahead = (t_ns - self._motion_ns) / self._lasted_ns
+        settings = self.config.estimate
+        due = settings.interval if ahead <= _CARRIED else settings.hold
+        if t_ns - self._emitted_ns < due * 1e9:
+            return None
+        return self._estimate(t_ns, ahead if 0.0 <= ahead <= _CARRIED else 0.0)
 
-    def _estimate(self, t_ns: int) -> PoseEstimate | None:
+    def _estimate(self, t_ns: int, ahead: float = 0.0) -> PoseEstimate | None:
         if not self._filter.started:
             return None
-        cloud = self._filter.estimate()
+        cloud = self._filter.estimate(ahead)
         if not self._converged and math.sqrt(np.trace(cloud.covariance)) > self.config.estimate.converged:
             return None
         self._converged = True

@@ -25,6 +25,9 @@ _UNKNOWN_HEADING = 1.0
 _ANYWHERE = 0.3
 """Share of new particles that head anywhere instead of where the survey did: people also turn round."""
 
+_STEP = "step"
+"""Extra state of a particle: its last displacement (K, 2), m."""
+
 
 class RecoverySettings(Settings):
     """How a lost track is noticed: a second, fresh cloud explains the newest readings much better than the track."""
@@ -40,7 +43,7 @@ class RecoverySettings(Settings):
 class FilterSettings(Settings):
     """The particle filter."""
 
-    start: int = setting(4000, "particles while the position is unknown", minimum=10, maximum=1_000_000)
+    start: int = setting(8000, "particles of the first cloud, all over the map", minimum=10, maximum=1_000_000)
     reliability: float = setting(
         0.0, "weight that particles lose for a motion unlike the one detected; 0: only by how rarely it is drawn",
         minimum=0.0, maximum=10.0,
@@ -97,35 +100,38 @@ class MapFilter:
 
     def advance(self, motion: Motion, readings: list[Reading]) -> None:
         """Move the cloud by a motion and weigh it by the readings on the way."""
-        if not self.started:
-            self._start(motion, readings)
-        evidence = self._advance(self.cloud, motion, readings)
-        self._watch(evidence, motion, readings)
+        if not self.started and self._given is None:
+            # The start is anywhere, so the cloud begins at the motion's end: it may be the first after a long gap.
+            self._scatter(self.cloud, self.settings.start, motion, readings)
+        else:
+            if not self.started:
+                self._start(motion)
+            evidence = self._advance(self.cloud, motion, readings)
+            self._watch(evidence, motion, readings)
         self.cloud.resample_if_uneven()
 
-    def drift(self, stddev: float) -> None:
-        """Spread the cloud by `stddev`, m, for a time that nothing is known of."""
-        noise = stddev * self._rng.standard_normal((2, len(self.cloud)))
-        self.cloud.x, self.cloud.y = self.cloud.x + noise[0], self.cloud.y + noise[1]
+    def estimate(self, ahead: float = 0.0) -> CloudEstimate:
+        """Return the estimate of the cloud, carried on by a share of every particle's last motion."""
+        return self.cloud.estimate(ahead * self.cloud.extra[_STEP] if ahead else None)
 
-    def estimate(self) -> CloudEstimate:
-        """Return the estimate of the cloud."""
-        return self.cloud.estimate()
-
-    def _start(self, motion: Motion, readings: list[Reading]) -> None:
-        if self._given is None:
-            self._scatter(self.cloud, self.settings.start, motion)
-            return
-        position, stddev = self._given
+    def _start(self, motion: Motion) -> None:
+        """Spread the cloud around the given position."""
+        position, stddev = self._given or (np.zeros(2), 0.0)
         count = self.settings.particles.most
         positions = position + stddev * self._rng.standard_normal((count, 2))
         _, headings = self._map.draw(count, self._rng)
-        self.cloud.spread(positions, self._biases(headings, motion), extra=self._likelihood.states(count))
+        self.cloud.spread(positions, self._biases(headings, motion), extra=self._states(count))
 
-    def _scatter(self, cloud: Particles, count: int, motion: Motion) -> None:
-        """Spread a cloud over the whole map."""
+    def _scatter(self, cloud: Particles, count: int, motion: Motion, readings: list[Reading]) -> None:
+        """Spread a cloud over the whole map and weigh it by the last reading."""
         positions, headings = self._map.draw(count, self._rng)
-        cloud.spread(positions, self._biases(headings, motion), extra=self._likelihood.states(count))
+        cloud.spread(positions, self._biases(headings, motion), extra=self._states(count))
+        if readings:
+            heading = motion.heading + cloud.heading_bias
+            cloud.weigh(self._likelihood.update(cloud.extra, cloud.x, cloud.y, heading, readings[-1].field))
+
+    def _states(self, count: int) -> dict[str, FloatArray]:
+        return {_STEP: np.zeros((count, 2)), **self._likelihood.states(count)}
 
     def _biases(self, headings: FloatArray, motion: Motion) -> FloatArray:
         """Return heading biases for particles at places that were surveyed in these directions of travel."""
@@ -140,6 +146,7 @@ class MapFilter:
         x, y = cloud.x, cloud.y
         strain = cloud.predict(motion)
         dx, dy, heading = cloud.x - x, cloud.y - y, motion.heading + cloud.heading_bias
+        cloud.extra[_STEP] = np.stack([dx, dy], axis=1)
         total = -self.settings.reliability * strain
         for reading in readings:
             at_x, at_y = x + reading.share * dx, y + reading.share * dy
@@ -164,12 +171,8 @@ class MapFilter:
         """Start a cloud at the end of a motion, where the map fits its last reading best."""
         recovery = self.settings.recovery
         self._fresh = Particles(self._fresh_settings, self._rng)
-        self._scatter(self._fresh, recovery.candidates, motion)
+        self._scatter(self._fresh, recovery.candidates, motion, readings)
         self._evidence = self._way = 0.0
-        if readings:
-            fresh = self._fresh
-            heading = motion.heading + fresh.heading_bias
-            fresh.weigh(self._likelihood.update(fresh.extra, fresh.x, fresh.y, heading, readings[-1].field))
         self._fresh.resample(recovery.particles)
 
     def _merge(self) -> None:

@@ -42,7 +42,7 @@ class ParticleSettings(Settings):
     heading_noise: float = setting(0.05, "noise of each motion's heading, rad", minimum=0.0)
     heading_drift: float = setting(0.02, "drift of the heading's bias, rad per square root of m walked", minimum=0.0)
     blind_turns: float = setting(
-        0.3, "share of the particles that turn anywhere at each motion whose source tells no heading; the others go on",
+        0.3, "share of the particles that turn anywhere on each m where the source tells no heading; the others go on",
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
     scale_spread: float = setting(0.1, "standard deviation of the step scale at the start", minimum=0.0, maximum=0.5)
@@ -152,7 +152,8 @@ class Particles:
         if motion.turn_std <= 1.0:
             return math.hypot(drift, motion.turn_std)
         # People and robots mostly go straight on: a normal turn at every piece would be a walk of a drunkard.
-        turning = self._rng.random(len(self)) < self.settings.blind_turns
+        share = 1.0 - (1.0 - self.settings.blind_turns) ** max(motion.distance, 0.0)
+        turning = self._rng.random(len(self)) < share
         return np.where(turning, motion.turn_std, math.hypot(drift, 0.1))
 
     def weigh(self, log_likelihood: FloatArray) -> float:
@@ -212,9 +213,11 @@ class Particles:
         for name in self.extra:
             self.extra[name] = np.concatenate([self.extra[name], (extra or {})[name]])
 
-    def estimate(self) -> CloudEstimate:
-        """Return mean, covariance and modes."""
+    def estimate(self, shift: FloatArray | None = None) -> CloudEstimate:
+        """Return mean, covariance and modes of the particles, each moved by its `shift` (K, 2), m."""
         points, weights = np.stack([self.x, self.y], axis=1), self.weights
+        if shift is not None:
+            points = points + shift
         mean, covariance = _moments(points, weights)
         return CloudEstimate(mean, covariance, self._modes(points, weights))
 

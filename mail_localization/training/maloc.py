@@ -12,7 +12,7 @@ from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.splits import load_survey
 from mail_localization.data.traces import Trace
 from mail_localization.errors import TrainingError
-from mail_localization.matching.magnetic_map import MagneticMap, build_map, join, thin
+from mail_localization.matching.magnetic_map import MagneticMap, MapSettings, SurveyRows, build_map, join, thin
 from mail_localization.matching.maloc import FieldRows, MaLoc, MalocConfig, to_tensors
 from mail_localization.models.artifact import save_model
 from mail_localization.motion.tracker import MotionCalibration
@@ -24,6 +24,8 @@ from mail_localization.types import FloatArray
 
 CONFIG = MalocConfig
 
+_DIRECTIONS = (1, 4, 8, 12)
+"""Numbers of directions that are tried where the setting leaves them open."""
 _MEDIAN_NEES = 1.386
 """Median of the squared Mahalanobis distance in two dimensions."""
 _SCALES = (1.0, 100.0)
@@ -47,8 +49,12 @@ def train(config: MalocConfig, recordings: list[Path], out: Path, options: Train
         training, validation = [*training, *validation], []
         resolved, calibration = _with_motion(config, split.final, options.topics)
     scale = float(np.clip(np.median(nees) / _MEDIAN_NEES, *_SCALES))
-    card = model_card("maloc", resolved, errors, training, validation, options.seed, covariance_scale=scale)
-    save_model(out, card, to_tensors(survey_map(training, resolved), calibration, scale))
+    field_map = survey_map(training, resolved)
+    card = model_card(
+        "maloc", resolved, errors, training, validation, options.seed,
+        covariance_scale=scale, directions=field_map.directions,
+    )  # fmt: skip
+    save_model(out, card, to_tensors(field_map, calibration, scale))
 
 
 def survey_map(traces: list[Trace], config: MalocConfig) -> MagneticMap:
@@ -57,20 +63,47 @@ def survey_map(traces: list[Trace], config: MalocConfig) -> MagneticMap:
     Raises:
         TrainingError: there are none.
     """
-    fields = FieldRows(config)
-    parts = []
-    for trace in traces:
-        for segment, positions in zip(trace.segments, trace.positions, strict=True):
-            labelled = np.isfinite(positions).all(axis=1)
-            if labelled.any():
-                parts.append(thin(positions[labelled], fields(segment.rows[labelled]), config.map.spacing))
-    if not parts:
+    surveyed = [part for trace in traces if (part := _labelled(trace, config)) is not None]
+    if not surveyed:
         needed = "magnetometer" if config.magnetic.components == "sensor" else "magnetometer and IMU"
         raise TrainingError(
             f"{', '.join(str(trace.path) for trace in traces)}: no readings of the {needed} during the reference "
             "positions, so there is no map; record them, or remap the topics"
         )
-    return build_map(join(parts), config.map)
+    if config.map.directions:
+        return build_map(join(surveyed), config.map)
+    # A row every 0.1 m is more than this question needs.
+    sparse = [SurveyRows(part.positions[::3], part.headings[::3], part.fields[::3]) for part in surveyed]
+    tried = [dataclasses.replace(config.map, directions=number) for number in _DIRECTIONS]  # type: ignore[type-var]
+    return build_map(join(surveyed), max(tried, key=lambda settings: _foretold(sparse, settings)))
+
+
+def _labelled(trace: Trace, config: MalocConfig) -> SurveyRows | None:
+    """Return the rows of a trace that have a reference, None where there are none."""
+    fields = FieldRows(config)
+    parts = []
+    for segment, positions in zip(trace.segments, trace.positions, strict=True):
+        known = np.isfinite(positions).all(axis=1)
+        if known.any():
+            parts.append(thin(positions[known], fields(segment.rows[known]), config.map.spacing))
+    return join(parts) if parts else None
+
+
+def _foretold(surveyed: list[SurveyRows], settings: MapSettings) -> float:
+    """Return how likely each third of the recordings is by the map of the others (mean log density of a channel)."""
+    folds = min(3, len(surveyed))
+    if folds < 2:
+        return float(-settings.directions)
+    scores = []
+    for fold in range(folds):
+        field_map = build_map(join([part for k, part in enumerate(surveyed) if k % folds != fold]), settings)
+        for part in surveyed[fold::folds]:
+            field = field_map.lookup(part.positions[:, 0], part.positions[:, 1], part.headings)
+            residual = part.fields - field.mean
+            # The filter estimates a recording's constant offset, too.
+            ratio = (residual - np.median(residual, axis=0)) ** 2 / field.variance
+            scores.append(-2.5 * np.log1p(ratio / 4.0) - 0.5 * np.log(field.variance))
+    return float(np.concatenate(scores).mean())
 
 
 def _with_motion(config: MalocConfig, recordings: list[Path], topics: Topics) -> tuple[MalocConfig, MotionCalibration]:

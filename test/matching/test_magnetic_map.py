@@ -66,7 +66,7 @@ def test_a_direction_never_walked_says_little() -> None:
 
 
 def test_drawn_places_lie_on_the_survey_and_head_as_it_did() -> None:
-    places, headings = build_map(corridor(), MapSettings(reach=0.5)).draw(500, np.random.default_rng(0))
+    places, headings = build_map(corridor(), MapSettings(reach=0.5, directions=8)).draw(500, np.random.default_rng(0))
     assert np.abs(places[:, 1]).max() < 0.8
     assert places[:, 0].min() < 1.0
     assert places[:, 0].max() > 9.0

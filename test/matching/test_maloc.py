@@ -32,7 +32,9 @@ def corridor_map() -> MagneticMap:
     x = np.arange(0.0, LENGTH, 0.1)
     fields = np.array([field_at(at) for at in x]) * 1e6
     fields = np.concatenate([fields, np.linalg.norm(fields, axis=1, keepdims=True)], axis=1)
-    return build_map(SurveyRows(np.stack([x, np.zeros_like(x)], axis=1), np.zeros_like(x), fields), MapSettings())
+    return build_map(
+        SurveyRows(np.stack([x, np.zeros_like(x)], axis=1), np.zeros_like(x), fields), MapSettings(directions=8)
+    )
 
 
 MAP = corridor_map()
@@ -121,14 +123,24 @@ def test_a_lost_track_is_found_again() -> None:
     assert final_error(run(stubborn, walk(start=2.0, seconds=20.0)), 22.0) > 3.0
 
 
+def test_between_two_motions_the_newest_is_carried_on() -> None:
+    estimates = run(maloc(), walk(speed=0.8))
+    stamps = np.array([e.t_ns for e in estimates])
+    # Odometry ends a piece of 0.5 m every 0.7 s; the clock's rows fall on whole tenths.
+    assert np.diff(stamps).max() <= 0.35e9
+    way = np.array([e.position[0] - 5.0 for e in estimates[-20:]])
+    assert way == pytest.approx((stamps[-20:] - START_NS) * 0.8e-9, abs=0.5)
+    assert (np.diff(way) > 0).mean() > 0.8
+
+
 def test_standing_repeats_the_estimate() -> None:
     localizer = maloc()
     before = run(localizer, walk())[-1]
-    standing = [MagneticSample(START_NS + 20 * SECOND_NS + k * SECOND_NS // 10, field_at(25.0)) for k in range(1, 31)]
-    repeated = run(localizer, standing)
-    assert len(repeated) == 3
-    assert all(np.array_equal(e.position, before.position) for e in repeated)
-    assert repeated[0].t_ns > before.t_ns
+    standing = [MagneticSample(START_NS + 20 * SECOND_NS + k * SECOND_NS // 10, field_at(25.0)) for k in range(1, 61)]
+    repeated = [e for e in run(localizer, standing) if e.t_ns > START_NS + 21 * SECOND_NS]
+    assert len(repeated) == 6
+    assert all(np.array_equal(e.position, repeated[0].position) for e in repeated)
+    assert repeated[0].position == pytest.approx(before.position, abs=0.6)
 
 
 def test_offline_live_and_again_after_reset_are_the_same_numbers() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -60,6 +61,32 @@ def test_a_survey_on_foot_makes_a_model_that_knows_its_errors(tmp_path: Path) ->
     assert card.metrics["held_out"]["median_m"] < 3.0
     assert [entry["name"] for entry in card.training_recordings] == ["walk_0", "walk_1", "walk_2"]
     assert 0.9 < float(tensors["motion.speed_mean"][0]) < 1.3
+
+
+def test_as_many_directions_are_told_apart_as_the_survey_asks_for(tmp_path: Path) -> None:
+    """The corridor's field is the same in both directions; in the second survey the sensor turns with the walker."""
+    found = []
+    for turning in (False, True):
+        paths = []
+        for number in range(4):
+            back = number % 2 == 1
+            samples = rolled(number, seconds=20)
+            sign = -1.0 if back and turning else 1.0
+            walked: list[Sample | ReferencePose] = []
+            for sample in samples:
+                if isinstance(sample, ReferencePose) and back:
+                    sample = dataclasses.replace(sample, x=20.0 - sample.x)
+                if isinstance(sample, MagneticSample):
+                    way = (sample.t_ns - samples[0].t_ns) * 1e-9
+                    x, y, z = field_at(20.0 - way if back else way)
+                    sample = MagneticSample(sample.t_ns, (sign * x, sign * y, z))
+                walked.append(sample)
+            paths.append(tmp_path / f"{turning}_{number}")
+            write_recording(paths[-1], walked, RecordingInfo())
+        train(CONFIG.from_mapping({"filter": FEW}), paths, tmp_path / f"model_{turning}", QUIET)
+        found.append(load_model(tmp_path / f"model_{turning}")[0].metrics["directions"])
+    assert found[0] == 1
+    assert found[1] > 1
 
 
 def test_recordings_kept_back_are_not_mapped(tmp_path: Path) -> None:
