@@ -49,7 +49,7 @@ def attention(context: Context, candidates: list[str], recordings: list[str]) ->
     network.load_state_dict(state(tensors))
     with torch.inference_mode():
         features = torch.from_numpy(windows.batch(np.arange(len(windows))))
-        weights = network.weights(network.normalised(features)).double().numpy()  # (n, M)
+        weights = network.weights(network.steps(features)).double().numpy()  # (n, M)
     heaviest = np.bincount(weights.argmax(axis=1), minlength=weights.shape[1]) / len(weights)
     return {
         "scales": [scale / config.window.rate_hz for scale in card.settings["network"]["scales"]],

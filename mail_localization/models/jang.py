@@ -27,8 +27,7 @@ class Jang(SequenceRegressor):
     """Map magnetic sequences (B, N, 3) to the position (B, 2) of their last sample, m."""
 
     def __init__(self, settings: JangSettings) -> None:
-        super().__init__(CHANNELS)
-        self.stride = settings.stride
+        super().__init__(CHANNELS, settings.stride)
         self.rnn = nn.RNN(
             CHANNELS, settings.hidden, settings.layers, nonlinearity=settings.cell, batch_first=True,
             dropout=settings.dropout if settings.layers > 1 else 0.0,
@@ -41,10 +40,7 @@ class Jang(SequenceRegressor):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return positions in metres."""
-        x = self.normalised(features)
-        steps = x.shape[1] // self.stride
-        x = x[:, x.shape[1] - steps * self.stride :]
-        states, _ = self.rnn(x.reshape(len(x), steps, self.stride, CHANNELS).mean(dim=2))  # (B, T, H)
+        states, _ = self.rnn(self.steps(features))  # (B, T, H)
         return self.metres(self.head(states[:, -1]))
 
 

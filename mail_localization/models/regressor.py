@@ -53,8 +53,10 @@ class SequenceRegressor(PositionRegressor):
     input_mean: Tensor
     input_std: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, stride: int = 1) -> None:
         super().__init__()
+        self.stride = stride
+        """Samples averaged into one time step, counted from the newest."""
         self.register_buffer("input_mean", torch.zeros(channels))
         self.register_buffer("input_std", torch.ones(channels))
 
@@ -63,9 +65,13 @@ class SequenceRegressor(PositionRegressor):
         self.input_mean.copy_(torch.from_numpy(mean))
         self.input_std.copy_(torch.from_numpy(std))
 
-    def normalised(self, features: Tensor) -> Tensor:
-        """Return sequences (B, N, C) of mean 0 and deviation 1 over the survey."""
-        return (features - self.input_mean) / self.input_std
+    def steps(self, features: Tensor) -> Tensor:
+        """Return features (B, N, C) as time steps (B, N // stride, C), in units of their deviation over the survey."""
+        x = (features - self.input_mean) / self.input_std
+        if self.stride == 1:
+            return x
+        count = x.shape[1] // self.stride
+        return x[:, x.shape[1] - count * self.stride :].unflatten(1, (count, self.stride)).mean(dim=2)
 
 
 class SequencePredictor:

@@ -188,3 +188,17 @@ def test_weights_of_another_network_are_a_model_error():
     tensors = {name: value.numpy() for name, value in Mail(MailSettings(scales=(5,)), 10).state_dict().items()}
     with pytest.raises(ModelError, match="train the model again"):
         load_predictor(_card(MailSettings(scales=(5, 10)), 10), tensors)
+
+
+def test_stride_makes_the_network_one_over_averaged_samples() -> None:
+    strided = Mail(MailSettings(scales=(4, 8), stride=2, hidden=4), length=9).eval()
+    plain = Mail(MailSettings(scales=(2, 4), hidden=4), length=4).eval()
+    plain.load_state_dict(strided.state_dict())
+    x = torch.randn(2, 9, 3)
+    averaged = x[:, 1:].reshape(2, 4, 2, 3).mean(dim=2)
+    assert torch.allclose(strided(x), plain(averaged), atol=1e-6)
+
+
+def test_stride_must_divide_the_scales() -> None:
+    with pytest.raises(ConfigError, match=r"stride: 5 does not divide scales: 12"):
+        MailSettings(scales=(10, 12), stride=5)
