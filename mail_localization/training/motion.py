@@ -60,13 +60,13 @@ def calibrate_motion(
         TrainingError: the source asked for by name is in too few of the recordings.
         RecordingError: a recording cannot be read, or has no reference.
     """
-    source = _source(recordings, settings, topics)
+    source, teachers = _source(recordings, settings, topics)
     resolved = _with_source(settings, source)
     raw = dataclasses.replace(MotionCalibration(), weinberg_k=1.0)
     if source != "none":
-        walks = [walk for path in recordings if len((walk := _walk(path, resolved, raw, topics)).motions) >= MIN_STEPS]
+        walks = [walk for path in teachers if len((walk := _walk(path, resolved, raw, topics)).motions) >= MIN_STEPS]
         found = _calibrated(walks, source)
-        if found is not None and source == "steps":
+        if found is not None and source != "odometry":
             resolved, found = _with_compass(found, walks, resolved, raw, topics)
         if found is not None:
             return resolved, dataclasses.replace(found, **_speed([walk.reference for walk in walks]))
@@ -75,7 +75,8 @@ def calibrate_motion(
                 f"{', '.join(map(str, recordings))}: motion.source is {settings.source}, but what was found does not "
                 "follow the reference positions; set motion.source to none, or leave it at auto"
             )
-        _log.warning("the %s found do not follow the reference positions: motion.source is none", source)
+        kind = "odometry does" if source == "odometry" else "steps found do"
+        _log.warning("the %s not follow the reference positions: motion.source is none", kind)
     references = [Recording(path, topics).reference() for path in recordings]
     return _with_source(settings, "none"), MotionCalibration(**_speed(references))
 
@@ -108,22 +109,33 @@ def _with_source(settings: MotionSettings, source: str) -> MotionSettings:
     return MotionSettings.from_mapping({**settings.to_mapping(), "source": source}, "motion")
 
 
-def _source(recordings: list[Path], settings: MotionSettings, topics: Topics) -> str:
-    """Return the source that the recordings allow: odometry before steps before none."""
-    counts = {path: Recording(path, topics).counts for path in recordings}
-    for source, stream in (("odometry", "odom"), ("steps", "imu")):
-        topic = getattr(topics, stream)
-        lacking = [path for path in recordings if not counts[path].get(topic)]
-        # A robot surveys with odometry throughout; of many walks, a few may lack the IMU.
-        enough = len(lacking) <= (0.2 * len(recordings) if source == "steps" else 0)
-        if settings.source == source and len(lacking) == len(recordings):
+def _source(recordings: list[Path], settings: MotionSettings, topics: Topics) -> tuple[str, list[Path]]:
+    """Return the source that the recordings allow, and those that teach it.
+
+    Odometry where all have it, steps where walkers are among them, both (auto) where walkers and robots surveyed.
+    """
+    having = {
+        source: [path for path in recordings if Recording(path, topics).counts.get(topic)]
+        for source, topic in (("odometry", topics.odom), ("steps", topics.imu))
+    }
+    wanted = settings.source
+    if wanted in having:
+        if not having[wanted]:
+            topic = topics.odom if wanted == "odometry" else topics.imu
             raise TrainingError(
-                f"{lacking[0]}: no messages on {topic!r}, which motion.source {source} needs; record them, remap the "
-                "topic, or set motion.source to none"
+                f"{recordings[0]}: no messages on {topic!r}, which motion.source {wanted} needs; record them, remap "
+                "the topic, or set motion.source to none"
             )
-        if settings.source == source or (settings.source == "auto" and enough):
-            return source
-    return "none"
+        return wanted, having[wanted]
+    walkers = [path for path in having["steps"] if path not in having["odometry"]]
+    if wanted == "none" or not recordings:
+        return "none", []
+    if len(having["odometry"]) == len(recordings):
+        return "odometry", recordings
+    # Of many walks, a few may lack the IMU.
+    if len(walkers) < 0.8 * (len(recordings) - len(having["odometry"])):
+        return "none", []
+    return ("auto" if having["odometry"] else "steps"), walkers
 
 
 def _walk(path: Path, settings: MotionSettings, raw: MotionCalibration, topics: Topics) -> _Walk:
@@ -142,14 +154,14 @@ def _calibrated(walks: list[_Walk], source: str) -> MotionCalibration | None:
     ratios = lengths / np.array([max(walk.distances.sum(), 1e-9) for walk in walks])
     k = _weighted_median(ratios, lengths)
     spread = float(_weighted_median(np.abs(np.log(np.maximum(ratios, 1e-9) / k)), lengths)) if k > 0 else math.inf
-    plausible = 0.15 <= k <= 1.5 if source == "steps" else 0.7 <= k <= 1.4
+    plausible = 0.7 <= k <= 1.4 if source == "odometry" else 0.15 <= k <= 1.5
     if not plausible or spread > _SPREAD:
         return None
     chunks = np.concatenate([_chunk_ratios(walk, k) for walk in walks])
     step_std = 1.4826 * float(np.median(np.abs(chunks - 1.0))) if len(chunks) else 0.15
     offset, offset_std = _heading_offset(walks)
     return MotionCalibration(
-        weinberg_k=k if source == "steps" else MotionCalibration().weinberg_k,
+        weinberg_k=MotionCalibration().weinberg_k if source == "odometry" else k,
         heading_offset=offset,
         heading_offset_std=offset_std,
         step_std=min(max(step_std, 0.05), 0.5),

@@ -38,6 +38,14 @@ def test_odometry_comes_before_steps(tmp_path: Path) -> None:
     assert settings.source == "odometry"
 
 
+def test_walkers_and_robots_may_survey_together(tmp_path: Path) -> None:
+    paths = write_walks(tmp_path)
+    write_recording(tmp_path / "robot", drive(start_ns=START_NS + 10**15), RecordingInfo())
+    settings, calibration = calibrate_motion([*paths, tmp_path / "robot"], MotionSettings(), Topics())
+    assert settings.source == "auto"
+    assert calibration.weinberg_k == calibrate_motion(paths, MotionSettings(), Topics())[1].weinberg_k
+
+
 def test_an_imu_that_shows_no_steps_leaves_the_usual_speed(tmp_path: Path) -> None:
     settings, calibration = calibrate_motion(write_survey(tmp_path, speeds=(1.0, 1.2)), MotionSettings(), Topics())
     assert settings.source == "none"
