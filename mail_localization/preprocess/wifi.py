@@ -33,7 +33,7 @@ class WifiSettings(Settings):
     """Which Wi-Fi results are used."""
 
     max_age: float = setting(
-        4.0, "a result received longer ago than this is missing, s; phones repeat results minutes old", minimum=0.1,
+        6.0, "a result received longer ago than this is missing, s; phones repeat results minutes old", minimum=0.1,
         maximum=600.0,
     )  # fmt: skip
     min_rssi_dbm: float = setting(-100.0, "weaker results are missing, dBm", minimum=-120.0, maximum=-20.0)
