@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from surveys import write_survey
-from walks import write_walks
+from surveys import SECOND_NS, START_NS, write_survey
+from walks import walk, write_walks
 
-from mail_localization.data.recording import Recording
+from mail_localization.data.recording import Recording, RecordingInfo, write_recording
 from mail_localization.errors import ConfigError, TrainingError
 from mail_localization.localizer import load_localizer, told_where
 from mail_localization.methods import METHODS
 from mail_localization.models.artifact import load_model
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.pdr import PdrConfig, fitting_drift, train
+from mail_localization.types import ReferencePose, WifiReading, WifiScan
 
 NN = {
     "magnetic_nn": {
@@ -40,6 +42,31 @@ def test_a_trained_folder_holds_all_it_needs(tmp_path: Path) -> None:
     truth = recording.reference().at(np.array([estimate.t_ns for estimate in estimates]))
     errors = np.linalg.norm([estimate.position for estimate in estimates] - truth, axis=1)
     assert np.nanmedian(errors) < 2.0
+
+
+def _with_wifi(folder: Path) -> list[Path]:
+    """Write three walks with a scan every two seconds: five access points whose level falls with the distance."""
+    places = [(-3.0, -3.0), (15.0, -3.0), (15.0, 15.0), (-3.0, 15.0), (6.0, 6.0)]
+    paths = []
+    for number in range(3):
+        samples = walk(rate_hz=25.0, start_ns=START_NS + number * 1000 * SECOND_NS, seed=number)
+        for pose in [sample for sample in samples if isinstance(sample, ReferencePose)][::4]:
+            levels = [-40.0 - 20 * math.log10(1 + math.dist(place, (pose.x, pose.y))) for place in places]
+            heard = [WifiReading(f"00:00:00:00:{n:02x}:00", level) for n, level in enumerate(levels)]
+            samples.append(WifiScan(pose.t_ns, tuple(heard)))
+        paths.append(folder / f"walk_{number}")
+        write_recording(paths[-1], samples, RecordingInfo(site="test"))
+    return paths
+
+
+def test_a_survey_with_wifi_starts_by_it(tmp_path: Path) -> None:
+    paths = _with_wifi(tmp_path / "survey")
+    train(PdrConfig(), paths, tmp_path / "model", QUIET)
+    card, _ = load_model(tmp_path / "model")
+    assert card.settings["start"] == "wifi_knn"
+    assert len(card.access_points) == 5
+    assert card.metrics["held_out"]["mean_m"] < 3.0
+    assert load_localizer(tmp_path / "model").inputs == {"imu", "wifi"}
 
 
 def test_a_given_start_needs_no_starter(tmp_path: Path) -> None:
