@@ -224,7 +224,7 @@ class _Planner:
         inputs = _inputs((*site.training, *site.validation))
         for way, share, seed in itertools.product(WAYS, transfer.shares, self._config.seeds_of(transfer.seeds)):
             arguments = {
-                "method": method.method, "like": trials, "lstm1": lstm1 if way == WAYS[0] else "", "share": share,
+                "like": trials, "lstm1": lstm1 if way == WAYS[0] else "", "share": share,
                 "training": _names(site.training), "validation": _names(site.validation), "seed": seed,
                 "max_minutes": minutes,
             }  # fmt: skip

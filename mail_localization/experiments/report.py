@@ -19,7 +19,8 @@ READING = (
     "them. Every method was tuned by choosing, on validation recordings and with the first seed, the best of its "
     "trials; no test recording was used for that. A method 'smoothed offline' also uses what was recorded after the "
     "instant. A method 'told its start' was given the first reference position. The floor is the nearest magnetic "
-    "sequence of the survey (1-NN)."
+    "sequence of the survey (1-NN). A share in brackets is the availability, where that is below 90 %: such a method "
+    "is judged at fewer instants than the others."
 )
 
 

@@ -56,7 +56,7 @@ def train(
         seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)), progress=False
     )
     if lstm1:
-        options = dataclasses.replace(options, lstm1=_pretrained(context, lstm1))
+        options = dataclasses.replace(options, lstm1=pretrained(context, lstm1))
     config = made.config.from_mapping(settings, "settings")
     made.train(config, context.recordings(training), context.folder / MODEL, options)
     card, _ = load_model(context.folder / MODEL)
@@ -76,7 +76,7 @@ def pretrain(
     return {"settings": settings, "metrics": card.metrics}
 
 
-def _pretrained(context: Context, folder: str) -> Path:
+def pretrained(context: Context, folder: str) -> Path:
     """Return the model folder of a pretraining; EvaluationError where it failed."""
     store = Store(context.runs)
     if store.result(folder) is None:

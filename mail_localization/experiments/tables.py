@@ -177,7 +177,7 @@ def _padded(row: tuple[str, ...], widths: list[int]) -> Iterable[str]:
 def _mean(row: Figures) -> str:
     """Return the mean error, and the availability where it is so low that the mean flatters."""
     share = row["availability"]
-    return metres(row["ape_m"]["mean"]) + (f" ({percent(share)} available)" if share is None or share < OFTEN else "")
+    return metres(row["ape_m"]["mean"]) + (f" ({percent(share)})" if share is None or share < OFTEN else "")
 
 
 def _kept(row: Figures | None) -> str:
