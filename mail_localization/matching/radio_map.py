@@ -23,6 +23,7 @@ _USUAL_DBM = -70.0
 """Mean of the strongest levels after a device's gain is removed, dBm."""
 _DEGREES = 3.0
 """Degrees of freedom of Student's t: levels beside a body or a shelf are outliers no Gaussian expects."""
+_BLOCK = 512
 _HEARD = 0.05
 """Share of scans in which an access point is heard, or missed, by chance alone."""
 
@@ -70,6 +71,8 @@ class Matches:
     """(n, 2) m."""
     weights: FloatArray
     """(n,) sum 1."""
+    strangeness: float = 1.0
+    """Distance to the nearest fingerprint: much above the usual one, this place was not surveyed."""
 
     @property
     def mean(self) -> FloatArray:
@@ -106,17 +109,38 @@ class KnnMap:
 
     def distances(self, rssi: FloatArray, weights: FloatArray, kind: str = "") -> npt.NDArray[np.float32]:
         """Return the distances (N,) to all fingerprints; `kind` replaces that of the settings."""
+        kind = kind or self._settings.distance
         heard = np.flatnonzero(np.isfinite(rssi))
         query = scale(rssi[None, heard], self._settings)[0]  # (H,)
-        own = self._columns[heard]  # (H, N)
-        sums, squares = self._sums, self._squares
         trust = weights[heard].astype(np.float32)
-        if (trust < 1).any():
-            # What an access point is not trusted with is taken out of both sides.
-            scaled = trust[:, None] * own
-            sums, squares = sums - (own - scaled).sum(axis=0), squares - (own**2 - scaled**2).sum(axis=0)
-            query, own = trust * query, scaled
-        return _distances(query, own, sums, squares, kind or self._settings.distance)
+        sums, squares = self._trusted_sums(heard, trust)
+        weighed = trust * query
+        if kind in {"euclidean", "cosine"}:
+            dot, norm = (trust * weighed) @ self._columns[heard], weighed @ weighed
+            if kind == "cosine":
+                return np.asarray(1 - dot / np.sqrt(np.maximum(squares * norm, 1e-12)), dtype=np.float32)
+            return np.asarray(np.sqrt(np.maximum(squares + norm - 2 * dot, 0)), dtype=np.float32)
+        total = sums + weighed.sum()
+        # |a - b| = a + b - 2 min(a, b), and the minimum is 0 where the query hears nothing.
+        found = np.maximum(total - 2 * self._overlap(heard, query, trust), 0)
+        return np.asarray(found if kind == "manhattan" else found / np.maximum(total, 1e-12), dtype=np.float32)
+
+    def _trusted_sums(self, heard: npt.NDArray[np.int64], trust: Levels) -> tuple[Levels, Levels]:
+        """Return sums and sums of squares (N,) of the fingerprints, less what access points are not trusted with."""
+        doubted = trust < 1
+        if not doubted.any():
+            return self._sums, self._squares
+        own, kept = self._columns[heard[doubted]], trust[doubted]
+        return self._sums - (1 - kept) @ own, self._squares - (1 - kept**2) @ own**2
+
+    def _overlap(self, heard: npt.NDArray[np.int64], query: Levels, trust: Levels) -> Levels:
+        """Return the sums (N,) of the lesser of query and fingerprint, in blocks that stay in the cache."""
+        found = np.empty(len(self._sums), dtype=np.float32)
+        for start in range(0, len(found), _BLOCK):
+            own = self._columns[heard, start : start + _BLOCK]
+            np.minimum(own, query[:, None], out=own)
+            found[start : start + _BLOCK] = trust @ own
+        return found
 
 
 def weighted_nearest(distances: npt.NDArray[np.float32], positions: FloatArray, settings: KnnSettings) -> Matches:
@@ -126,7 +150,7 @@ def weighted_nearest(distances: npt.NDArray[np.float32], positions: FloatArray, 
     nearest = nearest[np.argsort(distances[nearest], kind="stable")]
     found = distances[nearest].astype(np.float64)
     closeness = (max(found[0], 1e-9) / np.maximum(found, 1e-9)) ** settings.power
-    return Matches(positions[nearest], closeness / closeness.sum())
+    return Matches(positions[nearest], closeness / closeness.sum(), float(found[0]))
 
 
 def scale(rssi: npt.NDArray[np.floating], settings: KnnSettings) -> npt.NDArray[np.float32]:
@@ -143,24 +167,6 @@ def strongest(rssi: npt.NDArray[np.floating]) -> FloatArray:
     heard = np.isfinite(top)
     total = np.where(heard, top, 0.0).sum(axis=1)
     return np.where(heard.any(axis=1), total / np.maximum(heard.sum(axis=1), 1), _USUAL_DBM)
-
-
-def _distances(query: Levels, own: Levels, sums: Levels, squares: Levels, kind: str) -> npt.NDArray[np.float32]:
-    """Return distances (N,) of a query (H,) to columns (H, N), the rest of which counts by its sums and squares."""
-    if kind in {"euclidean", "cosine"}:
-        dot, norm = query @ own, query @ query
-        found = np.sqrt(np.maximum(squares + norm - 2 * dot, 0)) if kind == "euclidean" else _angle(dot, squares * norm)
-    else:
-        total = sums + query.sum()
-        # |a - b| = a + b - 2 min(a, b), and the minimum is 0 where the query hears nothing.
-        found = np.maximum(total - 2 * np.minimum(own, query[:, None]).sum(axis=0), 0)
-        if kind == "sorensen":
-            found = found / np.maximum(total, 1e-12)
-    return np.asarray(found, dtype=np.float32)
-
-
-def _angle(dot: Levels, norms: Levels) -> npt.NDArray[np.float64]:
-    return np.asarray(1.0 - dot / np.sqrt(np.maximum(norms, 1e-12)), dtype=np.float64)
 
 
 class HorusMap:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -66,22 +68,34 @@ class Calibration:
     """Standard deviation of the place about one of its matches, m."""
     lost: float
     """Share of scans whose matches say nothing, 0 to 1: the floor of the likelihood."""
+    usual: float = 1.0
+    """Strangeness of matches up to which they are as good as any."""
+    growth: float = 0.0
+    """Power of strangeness above that with which variances grow."""
 
-    def covariance(self, spread: FloatArray) -> FloatArray:
-        """Return the covariance (2, 2) of an estimate whose matches have this spread (2, 2), m^2."""
-        return np.asarray(self.stretch * spread + self.variance * np.eye(2))
+    def covariance(self, matches: Matches) -> FloatArray:
+        """Return the covariance (2, 2) of the matches' mean, m^2."""
+        return np.asarray(self.stretch * matches.spread + self.variance * self.doubt(matches) * np.eye(2))
+
+    def doubt(self, matches: Matches) -> float:
+        """Return the factor from 1 on the variance of matches that look strange."""
+        return float(max(matches.strangeness / self.usual, 1.0) ** self.growth)
+
+    def kernel(self, matches: Matches) -> float:
+        """Return the variance of the place about one of the matches, m^2."""
+        return self.bandwidth**2 * self.doubt(matches)
 
     def tensor(self) -> npt.NDArray[np.float64]:
         """Return the array kept in the model."""
-        return np.array([self.stretch, self.variance, self.bandwidth, self.lost])
+        return np.array(dataclasses.astuple(self))
 
     @classmethod
     def from_tensor(cls, values: npt.NDArray[np.generic]) -> Calibration:
         """Read what `tensor` wrote; ValueError where it is none."""
-        stretch, variance, bandwidth, lost = values.astype(np.float64).tolist()
-        if not (stretch >= 0 and variance > 0 and bandwidth > 0 and 0 < lost < 1):
+        stretch, variance, bandwidth, lost, usual, growth = values.astype(np.float64).tolist()
+        if not (min(stretch, growth) >= 0 and min(variance, bandwidth, usual) > 0 and 0 < lost < 1):
             raise ValueError(f"calibration {values!r} is out of range")
-        return cls(stretch, variance, bandwidth, lost)
+        return cls(stretch, variance, bandwidth, lost, usual, growth)
 
 
 class WifiKnn:
@@ -121,7 +135,7 @@ class WifiKnn:
         if np.isfinite(rssi).sum() < self._config.min_access_points:
             return None
         self._matches = matches = self._map.match(rssi, weights)
-        covariance = self._calibration.covariance(matches.spread)
+        covariance = self._calibration.covariance(matches)
         return PoseEstimate(t_ns, matches.mean, covariance, modes(matches, self._calibration))
 
     def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
@@ -152,7 +166,7 @@ class WifiKnn:
 
 def log_mixture(matches: Matches, xy: FloatArray, calibration: Calibration, area: float) -> FloatArray:
     """Return the log density (K,) at (K, 2) of Gaussians about the matches, over a floor that is even over the area."""
-    variance = calibration.bandwidth**2
+    variance = calibration.kernel(matches)
     squared = ((xy[:, None] - matches.positions[None]) ** 2).sum(axis=2)  # (K, n)
     peaks = np.exp(-0.5 * squared / variance) @ matches.weights / (2 * np.pi * variance)
     return np.asarray(np.log((1 - calibration.lost) * peaks + calibration.lost / area))
@@ -160,7 +174,8 @@ def log_mixture(matches: Matches, xy: FloatArray, calibration: Calibration, area
 
 def modes(matches: Matches, calibration: Calibration) -> tuple[Mode, ...]:
     """Gather matches about the heaviest ones, heaviest first; weights add up to 1."""
-    reach = 2.0 * calibration.bandwidth
+    variance = calibration.kernel(matches)
+    reach = 2.0 * math.sqrt(variance)
     rest = np.arange(len(matches.weights))
     found: list[tuple[float, FloatArray, FloatArray]] = []
     while len(rest) and len(found) < _MODES:
@@ -168,7 +183,7 @@ def modes(matches: Matches, calibration: Calibration) -> tuple[Mode, ...]:
         near = np.linalg.norm(matches.positions[rest] - matches.positions[seed], axis=1) <= reach
         weight = matches.weights[rest[near]]
         part = Matches(matches.positions[rest[near]], weight / weight.sum())
-        found.append((float(weight.sum()), part.mean, part.spread + calibration.bandwidth**2 * np.eye(2)))
+        found.append((float(weight.sum()), part.mean, part.spread + variance * np.eye(2)))
         rest = rest[~near]
     found.sort(key=lambda mode: -mode[0])
     total = sum(weight for weight, _, _ in found)

@@ -47,6 +47,7 @@ and a museum with two."""
 PRIOR_HORUS = {"kernel": 2.5, "temper": 0.3}
 _STRETCHES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 _VARIANCES = tuple(np.geomspace(0.25, 900.0, 24).tolist())
+_GROWTHS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
 _BANDWIDTHS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _LOST = (0.01, 0.03, 0.1, 0.2, 0.4)
 
@@ -125,6 +126,7 @@ def choose(config: WifiKnnConfig, parts: Sequence[Fold], progress: bool = False)
     Of what is left open, PRIOR stands unless another choice is better by more than chance: few recordings tell little,
     and recordings of one phone nothing of other phones.
     """
+    parts = _surveyed(parts)
     errors: dict[WifiKnnConfig, list[FloatArray]] = {}
     with tqdm(parts, desc="choosing", unit="fold", disable=None if progress else True) as bar:
         for fold in bar:
@@ -140,17 +142,29 @@ def choose(config: WifiKnnConfig, parts: Sequence[Fold], progress: bool = False)
 
 
 def calibrate(config: WifiKnnConfig, parts: Sequence[Fold]) -> Calibration:
-    """Fit covariance and likelihood to the errors over the folds, each by maximum likelihood over a grid."""
+    """Fit covariance and likelihood to the errors over the folds, each by maximum likelihood over a grid.
+
+    Scans of places that the others did not survey count too: they tell how strange matches err.
+    """
     found: list[tuple[Matches, FloatArray]] = []
     for fold in parts:
         radio_map = build_map(config, fold.rssi, fold.positions)
         found.extend((radio_map.match(*query), truth) for query, truth in zip(fold, fold.truth, strict=True))
     errors = np.array([matches.mean - truth for matches, truth in found])
     spreads = np.array([matches.spread for matches, _ in found])
-    grid = itertools.product(_STRETCHES, _VARIANCES)
-    stretch, variance = min(grid, key=lambda pair: _misfit(pair[0] * spreads + pair[1] * np.eye(2), errors))
+    strangeness = np.array([matches.strangeness for matches, _ in found])
+    known = np.concatenate([fold.known for fold in parts])
+    usual = max(float(np.median(strangeness[known] if known.any() else strangeness)), 1e-6)
+    excess = np.maximum(strangeness / usual, 1.0)
+
+    def misfit(shape: tuple[float, float, float]) -> float:
+        stretch, variance, growth = shape
+        return _misfit(stretch * spreads + (variance * excess**growth)[:, None, None] * np.eye(2), errors)
+
+    stretch, variance, growth = min(itertools.product(_STRETCHES, _VARIANCES, _GROWTHS), key=misfit)
     area = float(np.prod(np.maximum(np.ptp(np.concatenate([fold.positions for fold in parts]), axis=0), 1.0)))
-    shapes = [Calibration(stretch, variance, *pair) for pair in itertools.product(_BANDWIDTHS, _LOST)]
+    grid = itertools.product(_BANDWIDTHS, _LOST)
+    shapes = [Calibration(stretch, variance, width, lost, usual, growth) for width, lost in grid]
     return max(shapes, key=lambda shape: sum(float(log_mixture(m, t[None], shape, area)[0]) for m, t in found))
 
 
@@ -186,14 +200,17 @@ def _table(
 
 
 def _drawn(parts: Sequence[Fold], seed: int) -> list[Fold]:
-    """Keep the scans at surveyed places (all, where there are none such), and no more than there is time for."""
-    known = [fold.known for fold in parts]
-    if not any(rows.any() for rows in known):
-        known = [np.ones(len(fold.truth), dtype=bool) for fold in parts]
+    """Keep no more scans than there is time for."""
     rng = np.random.default_rng(seed)
-    share = min(1.0, MOST_QUERIES / sum(int(rows.sum()) for rows in known))
-    kept = [rows & (rng.uniform(size=len(rows)) <= share) for rows in known]
-    return [fold.only(rows) for fold, rows in zip(parts, kept, strict=True) if rows.any()]
+    share = min(1.0, MOST_QUERIES / sum(len(fold.truth) for fold in parts))
+    kept = [fold.only(rng.uniform(size=len(fold.truth)) <= share) for fold in parts]
+    return [fold for fold in kept if len(fold.truth)]
+
+
+def _surveyed(parts: Sequence[Fold]) -> list[Fold]:
+    """Keep the scans at places that the others surveyed; all, where there are none such."""
+    kept = [fold.only(fold.known) for fold in parts]
+    return [fold for fold in kept if len(fold.truth)] or list(parts)
 
 
 def _variants(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[WifiKnnConfig, FloatArray]]:

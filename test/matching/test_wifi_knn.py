@@ -114,8 +114,26 @@ def test_far_matches_are_modes_of_their_own() -> None:
 
 
 def test_covariance_grows_with_the_spread_of_the_neighbours() -> None:
-    """An access point at each end makes two ends look alike when heard from the middle of nowhere."""
-    near = Calibration(2.0, 1.0, 1.0, 0.1).covariance(np.zeros((2, 2)))
-    far = Calibration(2.0, 1.0, 1.0, 0.1).covariance(np.diag([9.0, 0.0]))
-    assert near == pytest.approx(np.eye(2))
-    assert far == pytest.approx(np.diag([19.0, 1.0]))
+    calibration = Calibration(2.0, 1.0, 1.0, 0.1)
+    one = Matches(np.zeros((1, 2)), np.ones(1))
+    apart = Matches(np.array([[-3.0, 0.0], [3.0, 0.0]]), np.array([0.5, 0.5]))
+    assert calibration.covariance(one) == pytest.approx(np.eye(2))
+    assert calibration.covariance(apart) == pytest.approx(np.diag([19.0, 1.0]))
+
+
+def test_strange_scan_is_doubted() -> None:
+    """Twice as far from any fingerprint as usual: a place that was not surveyed."""
+    calibration = Calibration(1.0, 1.0, 1.0, 0.1, usual=0.2, growth=4.0)
+    usual, strange = (Matches(np.zeros((1, 2)), np.ones(1), strangeness) for strangeness in (0.1, 0.4))
+    assert calibration.covariance(usual) == pytest.approx(np.eye(2))
+    assert calibration.covariance(strange) == pytest.approx(16.0 * np.eye(2))
+    assert modes(strange, calibration)[0].covariance == pytest.approx(16.0 * np.eye(2))
+    far = np.array([[8.0, 0.0]])
+    assert log_mixture(strange, far, calibration, 1e4)[0] > log_mixture(usual, far, calibration, 1e4)[0]
+
+
+def test_calibration_passes_through_a_tensor() -> None:
+    calibration = Calibration(2.0, 1.0, 1.5, 0.1, 0.3, 4.0)
+    assert Calibration.from_tensor(calibration.tensor()) == calibration
+    with pytest.raises(ValueError, match="out of range"):
+        Calibration.from_tensor(np.zeros(6))

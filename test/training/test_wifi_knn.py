@@ -17,6 +17,10 @@ from mail_localization.training.options import TrainOptions
 from mail_localization.training.wifi_knn import train
 
 QUIET = TrainOptions(progress=False)
+GIVEN = WifiKnnConfig.from_mapping(
+    {"knn": {"k": 3, "distance": "sorensen", "representation": "exponential", "device_gain": "remove"}}
+)
+"""Nothing to choose, and so quick."""
 
 
 def errors_on(model: Path, recording: Path) -> np.ndarray:
@@ -41,12 +45,12 @@ def test_another_walk_is_located(kind: str, tmp_path: Path) -> None:
 
 def test_phone_of_another_gain_is_located(tmp_path: Path) -> None:
     paths = write_wifi_survey(tmp_path, speeds=(1.0, 0.8, 1.2, 0.9), gains=(0.0, 0.0, 0.0, -12.0))
-    train(WifiKnnConfig(), paths[:3], tmp_path / "model", QUIET)
+    train(GIVEN, paths[:3], tmp_path / "model", QUIET)
     assert errors_on(tmp_path / "model", paths[3]).mean() < 2.5
 
 
 def test_same_seed_gives_the_same_model(tmp_path: Path) -> None:
-    paths = write_wifi_survey(tmp_path)
+    paths = write_wifi_survey(tmp_path, length=20.0)
     for name in ("one", "two"):
         train(WifiKnnConfig(), paths, tmp_path / name, QUIET)
     one, two = load_model(tmp_path / "one"), load_model(tmp_path / "two")
@@ -66,7 +70,7 @@ def test_given_settings_are_kept(tmp_path: Path) -> None:
 
 def test_validation_recordings_are_not_in_the_map(tmp_path: Path) -> None:
     paths = write_wifi_survey(tmp_path)
-    train(WifiKnnConfig(), paths[:2], tmp_path / "model", TrainOptions(progress=False, validation=(paths[2],)))
+    train(GIVEN, paths[:2], tmp_path / "model", TrainOptions(progress=False, validation=(paths[2],)))
     card, tensors = load_model(tmp_path / "model")
     assert [entry["role"] for entry in card.training_recordings] == ["train", "train", "validation"]
     scans = sum(Recording(path).counts["/wifi/scan"] for path in paths[:2])
@@ -74,7 +78,7 @@ def test_validation_recordings_are_not_in_the_map(tmp_path: Path) -> None:
 
 
 def test_survey_of_two_walks_is_enough(tmp_path: Path) -> None:
-    train(WifiKnnConfig(), write_wifi_survey(tmp_path, speeds=(1.0, 0.8)), tmp_path / "model", QUIET)
+    train(GIVEN, write_wifi_survey(tmp_path, speeds=(1.0, 0.8)), tmp_path / "model", QUIET)
     assert METHODS["wifi_knn"].config is WifiKnnConfig
     assert errors_on(tmp_path / "model", tmp_path / "walk_0").mean() < 1.0
 
