@@ -11,6 +11,7 @@ from mail_localization.errors import MailLocalizationError
 COMMANDS = {
     "import": "import_",
     "survey": "survey",
+    "pretrain": "pretrain",
     "train": "train",
     "evaluate": "evaluate",
     "compare": "compare",

@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive_int, metavar="N", default=1, help="CPU threads; more only pay on an idle machine"
     )
+    parser.add_argument(
+        "--lstm1", type=Path, metavar="FOLDER", help="LSTM1 made by pretrain, for mmloc_plus; default: from scratch"
+    )
     add_topic_arguments(parser)
 
 
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         validation=tuple(args.validation),
         device=args.device,
         threads=args.threads,
+        lstm1=args.lstm1,
         topics=topics_from_args(args),
     )
     method.train(config, recordings, args.out, options)

@@ -1,0 +1,174 @@
+"""Recordings as labelled windows of several modalities, made by the code that a live Localizer runs."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from mail_localization.data.recording import Recording, RecordingInfo, Topics
+from mail_localization.data.reference import Reference
+from mail_localization.errors import RecordingError, TrainingError
+from mail_localization.preprocess.access_points import survey_access_points
+from mail_localization.preprocess.modalities import ModalitySettings, ModalWindow, ModalWindows
+from mail_localization.preprocess.wifi import AccessPoints, Levels, WifiMemory
+from mail_localization.types import FloatArray, Sample, WifiScan
+
+Stretches = Sequence[tuple[int, int]]
+"""Parts of a recording from a stamp to another, ns; each is taken for a recording of its own."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ModalTrace:
+    """One surveyed recording, or the parts of it that are used."""
+
+    name: str
+    path: Path
+    info: RecordingInfo
+    reference: Reference
+    windows: list[ModalWindow]
+    positions: FloatArray
+    """(n, 2) the reference at the windows' stamps, m."""
+    scans: list[Levels]
+    """Fresh results of each Wi-Fi scan between the references."""
+    heard_at: FloatArray
+    """(m, 2) the reference at the time at which the scans' results were received, m."""
+    counts: dict[str, int]
+    """Stream -> samples used."""
+    content_hash: str
+    """Hash of windows and positions."""
+    problems: Counter[str]
+    """What was refused on the way, by reason."""
+
+    @property
+    def places(self) -> FloatArray:
+        """(m, 2) the surveyed places, one per half metre or so, m."""
+        return self.reference.places
+
+    def provenance(self, role: str) -> dict[str, Any]:
+        """Return what a model card says of the recording."""
+        return {"name": self.name, "role": role, "device": self.info.device, "hash": self.content_hash}
+
+
+def load_modal_traces(
+    paths: Sequence[Path],
+    topics: Topics,
+    settings: ModalitySettings,
+    progress: bool = False,
+    stretches: dict[Path, list[tuple[int, int]]] | None = None,
+    one_map: bool = True,
+) -> list[ModalTrace]:
+    """Read recordings.
+
+    Args:
+        paths: recordings with references.
+        topics: of the recordings.
+        settings: of the windows.
+        progress: draw a bar on the standard error stream.
+        stretches: parts to be read of each recording; a recording not named is read whole.
+        one_map: refuse recordings of another origin than the first.
+
+    Raises:
+        RecordingError: no bag, no reference positions, or another origin.
+    """
+    with tqdm(paths, desc="reading", unit="recording", disable=None if progress and paths else True) as bar:
+        traces = [load_modal_trace(path, topics, settings, (stretches or {}).get(path)) for path in bar]
+    for trace in traces:
+        if trace.problems:
+            counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(trace.problems.items()))
+            _log.warning("%s: left out or repaired: %s", trace.path, counts)
+        if one_map and trace.info.origin_lat_lon != traces[0].info.origin_lat_lon:
+            raise RecordingError(
+                f"{trace.path}: its map has the origin {trace.info.origin_lat_lon}, that of {traces[0].path} is "
+                f"{traces[0].info.origin_lat_lon}; import both with one --origin"
+            )
+    return traces
+
+
+def load_modal_trace(
+    path: Path, topics: Topics, settings: ModalitySettings, stretches: Stretches | None = None
+) -> ModalTrace:
+    """Read one recording and label its windows."""
+    recording = Recording(path, topics)
+    reference = recording.reference()
+    maker = ModalWindows(settings)
+    windows: list[ModalWindow] = []
+    scans: list[tuple[int, Levels]] = []
+    counts: Counter[str] = Counter()
+    memory = WifiMemory(settings.wifi)
+    for part in _parts(recording.samples(maker.inputs), stretches):
+        maker.reset()
+        memory.reset()
+        for sample in part:
+            counts[type(sample).__name__] += 1
+            windows += maker.add(sample)
+            if isinstance(sample, WifiScan) and (stamp := memory.add(sample)) is not None:
+                received = stamp - round(memory.age(stamp) * 1e9)
+                scans.append((received, memory.heard(stamp)))
+    positions = reference.at(np.array([window.t_ns for window in windows], dtype=np.int64))
+    known = np.flatnonzero(np.isfinite(positions).all(axis=1))
+    windows, positions = [windows[k] for k in known.tolist()], positions[known]
+    heard_at = reference.at(np.array([received for received, _ in scans], dtype=np.int64))
+    labelled = np.flatnonzero(np.isfinite(heard_at).all(axis=1))
+    return ModalTrace(
+        recording.name, path, recording.info, reference, windows, positions, [scans[k][1] for k in labelled.tolist()],
+        heard_at[labelled], dict(counts), _digest(windows, positions), recording.problems + maker.counters,
+    )  # fmt: skip
+
+
+def gather_access_points(traces: Sequence[ModalTrace], settings: ModalitySettings) -> AccessPoints:
+    """Return the access points of a survey's traces."""
+    scans = list(itertools.chain.from_iterable(trace.scans for trace in traces))
+    places = np.concatenate([np.empty((0, 2)), *(trace.heard_at for trace in traces)])
+    return survey_access_points(scans, places, settings.wifi)
+
+
+_SAMPLES = {"imu": "ImuSample", "mag": "MagneticSample", "wifi": "WifiScan"}
+
+
+def require_modalities(traces: Sequence[ModalTrace], topics: Topics, modalities: Sequence[str]) -> None:
+    """Check that the recordings have what the model is to look at.
+
+    Raises:
+        TrainingError: no recording has samples of a modality; where only some lack it, they are warned of.
+    """
+    names = topics.to_mapping()
+    for modality in modalities:
+        lacking = [trace.path for trace in traces if not trace.counts.get(_SAMPLES[modality])]
+        if traces and len(lacking) == len(traces):
+            raise TrainingError(
+                f"{', '.join(map(str, lacking))}: no samples on topic {names[modality]!r} (topics.{modality}), which "
+                f"the setting modalities asks for; leave {modality} out of it, or remap with --topic {modality}=NAME"
+            )
+        if lacking:
+            _log.warning(
+                "%d of %d recordings have no samples on topic %s, e.g. %s",
+                len(lacking), len(traces), names[modality], lacking[0],
+            )  # fmt: skip
+
+
+def _parts(samples: Iterator[Sample], stretches: Stretches | None) -> Iterable[Iterable[Sample]]:
+    if stretches is None:
+        return [samples]
+    kept = list(samples)
+    return [[sample for sample in kept if start <= sample.t_ns < end] for start, end in stretches]
+
+
+def _digest(windows: Sequence[ModalWindow], positions: npt.NDArray[np.float64]) -> str:
+    digest = hashlib.sha256(positions.tobytes())
+    for window in windows:
+        for rows in (window.imu, window.mag):
+            digest.update(b"-" if rows is None else rows.tobytes())
+        digest.update(repr(sorted(window.levels.items())).encode())
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,210 @@
+"""Training the method mmloc_plus."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from mail_localization.config import Settings, group
+from mail_localization.data.modal_traces import (
+    ModalTrace,
+    gather_access_points,
+    load_modal_traces,
+    require_modalities,
+)
+from mail_localization.data.splits import hold_out, separated, warn_if_unvisited
+from mail_localization.errors import TrainingError
+from mail_localization.models.artifact import Tensors, save_model
+from mail_localization.models.heatmap import HeatmapHead, surveyed_cells
+from mail_localization.models.mmloc import MmlocModelConfig, MmlocPlus
+from mail_localization.models.mmloc_localizer import METHOD, NETWORK
+from mail_localization.models.regressor import state
+from mail_localization.preprocess.modal_batch import ModalFrontEnd, tells_a_place
+from mail_localization.preprocess.wifi import AccessPoints
+from mail_localization.training.loop import Limits, fit
+from mail_localization.training.modal_errors import covariances_by_modality
+from mail_localization.training.modal_examples import ModalExamples, ModalTrainingSettings
+from mail_localization.training.options import TrainOptions
+from mail_localization.training.pretrain import load_lstm1
+from mail_localization.training.provenance import model_card, recording_entries
+from mail_localization.training.windowed import (
+    make_folder,
+    run_identity,
+    training_device,
+    warn_if_no_better_than_a_guess,
+)
+
+
+class MmlocPlusConfig(MmlocModelConfig):
+    """Configuration of method mmloc_plus."""
+
+    training: ModalTrainingSettings = group(ModalTrainingSettings)
+
+
+CONFIG = MmlocPlusConfig
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Recordings as they are trained on."""
+
+    training: list[ModalTrace]
+    validation: list[ModalTrace]
+
+
+def train(config: MmlocPlusConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
+    """Train on recordings and write the model folder; the covariances are those of the errors on held-out recordings.
+
+    Raises:
+        TrainingError: too few recordings, none long enough, a modality missing in all of them, no access point, or
+            `out` holds the checkpoint of another run.
+        ModelError: `--lstm1` is no folder made by pretrain.
+    """
+    config, lstm1 = with_lstm1(config, options.lstm1)
+    make_folder(out)
+    survey = read_survey(config, recordings, options)
+    train_on(config, survey, lstm1, out, options)
+
+
+def changed(settings: S, **values: object) -> S:
+    """Return settings with other values."""
+    return dataclasses.replace(settings, **values)  # type: ignore[type-var]
+
+
+def with_lstm1(config: MmlocPlusConfig, folder: Path | None) -> tuple[MmlocPlusConfig, Tensors]:
+    """Return the configuration with what a pretrained LSTM1 fixes, and its tensors; none without a folder."""
+    if folder is None:
+        # There is nothing to freeze.
+        return changed(config, network=changed(config.network, adapt="scratch")), {}
+    settings, tensors = load_lstm1(folder)
+    if settings.rate_hz != config.window.rate_hz:
+        raise TrainingError(
+            f"{folder}: LSTM1 was pretrained at lstm1.rate_hz {settings.rate_hz}, window.rate_hz is "
+            f"{config.window.rate_hz}; give both the same"
+        )
+    if "imu" not in config.modalities:
+        raise TrainingError(f"{folder}: LSTM1 is of no use without imu among the modalities; add it, or drop --lstm1")
+    network = changed(config.network, inertial_hidden=settings.hidden, inertial_step=settings.step)
+    return changed(config, network=network, inertial=settings.inertial), tensors
+
+
+def read_survey(
+    config: MmlocPlusConfig, recordings: list[Path], options: TrainOptions,
+    stretches: dict[Path, list[tuple[int, int]]] | None = None,
+) -> Survey:  # fmt: skip
+    """Read recordings, those given for validation or a share of the others held out."""
+    surveyed, held_out = separated(recordings, options.validation)
+    settings = changed(config, window=changed(config.window, hop=config.training.hop))
+    traces = load_modal_traces([*surveyed, *held_out], options.topics, settings, options.progress, stretches)
+    require_modalities(traces, options.topics, config.modalities)
+    training, validation = traces[: len(surveyed)], traces[len(surveyed) :]
+    if validation:
+        warn_if_unvisited(training, validation)
+    else:
+        training, validation = hold_out(training, config.training.validation_share, options.seed)
+    return Survey(training, validation)
+
+
+def train_on(config: MmlocPlusConfig, survey: Survey, lstm1: Tensors, out: Path, options: TrainOptions) -> None:
+    """Train the network on recordings that are read already, and write the model folder."""
+    device = training_device(options)
+    access_points = _access_points(config, survey)
+    front_end = ModalFrontEnd(config, access_points, config.network.representation)
+    examples, validation = (_examples(part, config, front_end) for part in (survey.training, survey.validation))
+
+    torch.manual_seed(options.seed)
+    model = _network(config, examples, len(access_points) if access_points is not None else 0, lstm1)
+    if config.network.adapt == "freeze":
+        examples, validation = (_with_features(part, model) for part in (examples, validation))
+    limits = Limits(options.max_minutes or config.training.max_minutes, options.progress)
+    run = run_identity(config, recording_entries(survey.training, survey.validation), options.seed)
+    run["lstm1"] = _hash(lstm1)
+    result = fit(
+        model.to(device), examples, validation, config.training, seed=options.seed, out=out, run=run, limits=limits
+    )
+    warn_if_no_better_than_a_guess(result.errors, validation.positions, examples.positions)
+    done = result.progress
+    card = model_card(
+        METHOD, config, result.errors, survey.training, survey.validation, options.seed,
+        access_points.names if access_points is not None else (),
+        epochs=done.epoch, best_epoch=done.best_epoch, minutes=round(done.minutes, 2),
+    )  # fmt: skip
+    tensors = {f"{NETWORK}{name}": value.numpy() for name, value in result.weights.items()}
+    model.cpu().load_state_dict(result.weights)
+    covariances = covariances_by_modality(model, validation, result.errors)
+    save_model(out, card, {**tensors, **(access_points.tensors() if access_points is not None else {}),
+                           "covariances": covariances})  # fmt: skip
+
+
+def _access_points(config: MmlocPlusConfig, survey: Survey) -> AccessPoints | None:
+    if "wifi" not in config.modalities:
+        return None
+    access_points = gather_access_points(survey.training, config)
+    if not len(access_points):
+        raise TrainingError(
+            f"{', '.join(str(trace.path) for trace in survey.training)}: no access point was heard in "
+            f"wifi.min_fingerprints = {config.wifi.min_fingerprints} scans; survey longer, lower it, or leave wifi out "
+            "of modalities"
+        )
+    return access_points
+
+
+def _examples(traces: Sequence[ModalTrace], config: MmlocPlusConfig, front_end: ModalFrontEnd) -> ModalExamples:
+    batches = [front_end.batch(trace.windows) for trace in traces]
+    positions = [trace.positions for trace in traces]
+    kept = [tells_a_place(batch) for batch in batches]
+    if not any(part.any() for part in kept):
+        seconds = config.window.length / config.window.rate_hz
+        raise TrainingError(
+            f"{', '.join(str(trace.path) for trace in traces)}: no unbroken {seconds:.1f} s of magnetic samples and no "
+            "fresh Wi-Fi scan between two references; record longer walks, or lower window.length"
+        )
+    whole = type(batches[0])(
+        *(np.concatenate([getattr(b, f.name)[k] for b, k in zip(batches, kept, strict=True)])
+          for f in dataclasses.fields(batches[0]))
+    )  # fmt: skip
+    labels = np.concatenate([p[k] for p, k in zip(positions, kept, strict=True)])
+    return ModalExamples(whole, labels, front_end, config.training.augmentation)
+
+
+def _network(config: MmlocPlusConfig, examples: ModalExamples, access_points: int, lstm1: Tensors) -> MmlocPlus:
+    """Return the network with the survey's statistics and, where it is used, the given LSTM1."""
+    cells = surveyed_cells(examples.positions, config.network.heatmap.cell)
+    model = MmlocPlus(config.network, config.modalities, access_points, len(cells))
+    model.set_positions(examples.positions)
+    if isinstance(model.head, HeatmapHead):
+        model.head.set_cells(cells)
+    which = np.unique(np.linspace(0, len(examples) - 1, min(2000, len(examples))).astype(np.int64))
+    imu, mag, _, mask = examples.plain(which)
+    for name, sequences, there in (("lstm1", imu, mask[:, 0] > 0), ("lstm2", mag, mask[:, 1] > 0)):
+        if hasattr(model, name) and there.any():
+            getattr(model, name).set_inputs(torch.from_numpy(sequences[there]))
+    if lstm1 and config.network.adapt != "scratch":
+        model.lstm1.load_state_dict(state(lstm1))
+        model.lstm1.requires_grad_(config.network.adapt == "fine_tune")
+    return model
+
+
+def _with_features(examples: ModalExamples, model: MmlocPlus) -> ModalExamples:
+    """Replace inertial windows by what the frozen LSTM1 makes of them: once, not in every epoch."""
+    with torch.no_grad():
+        parts = [
+            model.lstm1(torch.from_numpy(part)).numpy()
+            for part in np.array_split(examples.batch.imu, 1 + len(examples) // 512)
+        ]
+    return dataclasses.replace(examples, batch=dataclasses.replace(examples.batch, imu=np.concatenate(parts)))
+
+
+def _hash(tensors: Tensors) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest() if tensors else ""

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from mail_localization.models.heatmap import HeatmapHead, HeatmapSettings, surveyed_cells  # noqa: E402
+
+
+def head(**settings: object) -> HeatmapHead:
+    made = HeatmapHead(HeatmapSettings.from_mapping(settings), 3, 4)
+    made.set_cells(np.array([[0.0, 0.0], [1.0, 0.0], [20.0, 0.0], [21.0, 0.0]]))
+    return made
+
+
+def test_cells_are_the_surveyed_places_only() -> None:
+    positions = np.array([[0.1, 0.1], [0.3, 0.1], [5.5, 0.5]])
+    np.testing.assert_allclose(surveyed_cells(positions, 1.0), [[0.2, 0.1], [5.5, 0.5]])
+
+
+def test_estimate_is_the_heaviest_peak_and_no_blend_of_aliases() -> None:
+    weights = torch.tensor([[0.3, 0.3, 0.1, 0.3]])
+    mean, weight, rest = head().peak(weights.log())
+    assert mean.tolist() == [[pytest.approx(0.5), 0.0]]
+    assert float(weight) == pytest.approx(0.6)
+    assert rest.tolist() == [[0.0, 0.0, pytest.approx(0.1), pytest.approx(0.3)]]
+
+
+def test_modes_come_heaviest_first_with_their_shares() -> None:
+    [(modes, spread)] = head(cell=1.0).peaks(torch.tensor([[0.1, 0.1, 0.2, 0.6]]).log())
+    assert [round(mode.weight, 6) for mode in modes] == [0.8, 0.2]
+    np.testing.assert_allclose(modes[0].mean, [20.75, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(modes[1].mean, [0.5, 0.0], rtol=1e-5)
+    # 0.2 of the weight lies 20 m off.
+    assert spread[0, 0] == pytest.approx(0.2 * 20.25**2, rel=0.01)
+    assert all(np.linalg.eigvalsh(mode.covariance).min() > 0 for mode in modes)
+
+
+def test_loss_is_least_at_the_right_cells() -> None:
+    made, at = head(spread=0.5), torch.tensor([[0.0, 0.0]])
+    right, wrong = torch.tensor([[9.0, 7.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 9.0, 7.0]])
+    assert made.cross_entropy(right, at) < 0.5 < made.cross_entropy(wrong, at)
