@@ -56,8 +56,10 @@ class Starter(Protocol):
     """What is needed of the Localizer that gives the first pose."""
 
     inputs: frozenset[str]
-    counters: Counter[str]
-    """What was refused, by `STREAM.REASON`."""
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was refused, by `STREAM.REASON`."""
 
     def add(self, sample: Sample) -> PoseEstimate | None:
         """Feed one sample; return the estimate it makes possible, if any."""

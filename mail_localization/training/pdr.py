@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mail_localization.config import Settings
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.errors import ConfigError, TrainingError
 from mail_localization.localizer import LOADERS, Localizer, told_where
@@ -26,8 +27,26 @@ from mail_localization.training.probe import online_errors, split_survey
 from mail_localization.training.provenance import error_metrics, model_card
 from mail_localization.types import FloatArray
 
-CONFIG = PdrConfig
 STARTERS = ("wifi_knn", "magnetic_nn")
+
+
+class PdrSurveyConfig(PdrConfig):
+    """Configuration of method pdr, its starters' settings checked as well."""
+
+    def check(self) -> None:
+        """Refuse an unknown starter, and settings that its method does not have."""
+        for method in self.starters:
+            if method not in STARTERS:
+                raise ConfigError(f"starters: {method!r} is not one of {', '.join(STARTERS)}")
+            self.starter(method)
+
+    def starter(self, method: str) -> Settings:
+        """Return the configuration of a starter."""
+        kind: type[Settings] = importlib.import_module(f"mail_localization.training.{method}").CONFIG
+        return kind.from_mapping(self.starters.get(method) or {}, f"starters: {method}")
+
+
+CONFIG = PdrSurveyConfig
 
 START_STDDEV = 0.5
 """Of a start at a reference position, m."""
@@ -69,15 +88,12 @@ class _Built:
         return Pdr(self.config, self.calibration, drift, starter)
 
 
-def train(config: PdrConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
+def train(config: PdrSurveyConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
     """Learn motion and starter from a part of the recordings, the growth of the error from the others; save all.
 
     Raises:
         TrainingError: a single recording, neither steps nor odometry in them, or no survey for the starter.
     """
-    for name in config.starters:
-        if name not in STARTERS:
-            raise ConfigError(f"starters: {name!r} is not one of {', '.join(STARTERS)}")
     split = split_survey(recordings, options)
     built = _build(config, split.training, replace(options, validation=tuple(split.validation)))
     drift = max(_drift(built.localizer(0.0), split.validation, options.topics), _usual_drift(built.calibration))
@@ -98,7 +114,7 @@ def train(config: PdrConfig, recordings: list[Path], out: Path, options: TrainOp
     save_model(out, card, {**to_tensors(built.calibration, drift), **starter})
 
 
-def _build(config: PdrConfig, recordings: list[Path], options: TrainOptions) -> _Built:
+def _build(config: PdrSurveyConfig, recordings: list[Path], options: TrainOptions) -> _Built:
     motion, calibration = calibrate_motion(recordings, config.motion, options.topics)
     if motion.source == "none":
         raise TrainingError(
@@ -112,7 +128,7 @@ def _build(config: PdrConfig, recordings: list[Path], options: TrainOptions) -> 
     )
 
 
-def _start(config: PdrConfig, recordings: list[Path], topics: Topics) -> str:
+def _start(config: PdrSurveyConfig, recordings: list[Path], topics: Topics) -> str:
     """Return the starter: wifi_knn where most of the recordings have scans."""
     if config.start != "auto":
         return config.start
@@ -121,12 +137,11 @@ def _start(config: PdrConfig, recordings: list[Path], topics: Topics) -> str:
 
 
 def _train_starter(
-    method: str, config: PdrConfig, recordings: list[Path], options: TrainOptions
+    method: str, config: PdrSurveyConfig, recordings: list[Path], options: TrainOptions
 ) -> tuple[ModelCard, Tensors]:
     module = importlib.import_module(f"mail_localization.training.{method}")
-    settings = module.CONFIG.from_mapping(config.starters.get(method) or {}, f"starters: {method}")
     with tempfile.TemporaryDirectory(prefix="mail_localization-") as folder:
-        module.train(settings, recordings, Path(folder) / method, options)
+        module.train(config.starter(method), recordings, Path(folder) / method, options)
         return load_model(Path(folder) / method)
 
 

@@ -14,7 +14,7 @@ from mail_localization.localizer import load_localizer, told_where
 from mail_localization.methods import METHODS
 from mail_localization.models.artifact import load_model
 from mail_localization.training.options import TrainOptions
-from mail_localization.training.pdr import PdrConfig, fitting_drift, train
+from mail_localization.training.pdr import PdrSurveyConfig, fitting_drift, train
 from mail_localization.types import ReferencePose, WifiReading, WifiScan
 
 NN = {
@@ -28,8 +28,8 @@ QUIET = TrainOptions(progress=False)
 
 def test_a_trained_folder_holds_all_it_needs(tmp_path: Path) -> None:
     paths = write_walks(tmp_path / "survey", attitude=False)
-    assert METHODS["pdr"].config is PdrConfig
-    METHODS["pdr"].train(PdrConfig(starters=NN), paths, tmp_path / "model", QUIET)
+    assert METHODS["pdr"].config is PdrSurveyConfig
+    METHODS["pdr"].train(PdrSurveyConfig(starters=NN), paths, tmp_path / "model", QUIET)
     card, _ = load_model(tmp_path / "model")
     # There is no Wi-Fi in the survey.
     assert card.settings["start"] == "magnetic_nn"
@@ -61,7 +61,7 @@ def _with_wifi(folder: Path) -> list[Path]:
 
 def test_a_survey_with_wifi_starts_by_it(tmp_path: Path) -> None:
     paths = _with_wifi(tmp_path / "survey")
-    train(PdrConfig(), paths, tmp_path / "model", QUIET)
+    train(PdrSurveyConfig(), paths, tmp_path / "model", QUIET)
     card, _ = load_model(tmp_path / "model")
     assert card.settings["start"] == "wifi_knn"
     assert len(card.access_points) == 5
@@ -71,7 +71,7 @@ def test_a_survey_with_wifi_starts_by_it(tmp_path: Path) -> None:
 
 def test_a_given_start_needs_no_starter(tmp_path: Path) -> None:
     paths = write_walks(tmp_path / "survey")
-    train(PdrConfig(start="given"), paths, tmp_path / "model", QUIET)
+    train(PdrSurveyConfig(start="given"), paths, tmp_path / "model", QUIET)
     localizer = load_localizer(tmp_path / "model")
     recording = Recording(paths[1])
     reference = recording.reference()
@@ -84,17 +84,19 @@ def test_a_given_start_needs_no_starter(tmp_path: Path) -> None:
 def test_a_survey_without_motion_is_refused(tmp_path: Path) -> None:
     paths = write_survey(tmp_path / "survey", speeds=(1.0, 1.1, 1.2))
     with pytest.raises(TrainingError, match=r"neither steps \(topic '/imu/data'\) nor odometry"):
-        train(PdrConfig(), paths, tmp_path / "model", QUIET)
+        train(PdrSurveyConfig(), paths, tmp_path / "model", QUIET)
     with pytest.raises(TrainingError, match="one recording"):
-        train(PdrConfig(), paths[:1], tmp_path / "model", QUIET)
+        train(PdrSurveyConfig(), paths[:1], tmp_path / "model", QUIET)
 
 
-def test_unknown_starters_and_settings_are_named(tmp_path: Path) -> None:
-    paths = write_walks(tmp_path / "survey", count=2)
-    with pytest.raises(ConfigError, match="starters: 'mail' is not one of"):
-        train(PdrConfig(starters={"mail": {}}), paths, tmp_path / "model", QUIET)
-    with pytest.raises(ConfigError, match="starters: magnetic_nn: unknown setting 'windw'"):
-        train(PdrConfig(starters={"magnetic_nn": {"windw": {}}}), paths, tmp_path / "model", QUIET)
+def test_unknown_starters_and_settings_are_named_with_their_file(tmp_path: Path) -> None:
+    config = tmp_path / "pdr.yaml"
+    config.write_text("starters: {mail: {}}")
+    with pytest.raises(ConfigError, match=r"pdr.yaml: starters: 'mail' is not one of wifi_knn, magnetic_nn"):
+        PdrSurveyConfig.from_yaml(config)
+    config.write_text("starters: {magnetic_nn: {windw: {}}}")
+    with pytest.raises(ConfigError, match=r"pdr.yaml: starters: magnetic_nn: unknown setting 'windw'"):
+        PdrSurveyConfig.from_yaml(config)
 
 
 def test_drift_is_what_makes_the_errors_fit() -> None:
