@@ -29,7 +29,7 @@ class MapSettings(Settings):
     directions: int = setting(
         0,
         "directions of travel told apart; 1 where the reading does not depend on it; 0: as many as let the survey's "
-        "recordings foretell each other best",
+        "recordings tell places and directions apart best",
         minimum=0, maximum=36,
     )  # fmt: skip
     noise: float = setting(1.5, "least standard deviation of the field at a place, microtesla", minimum=0.05)

@@ -12,7 +12,7 @@ from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.splits import load_survey
 from mail_localization.data.traces import Trace
 from mail_localization.errors import TrainingError
-from mail_localization.matching.magnetic_map import MagneticMap, MapSettings, SurveyRows, build_map, join, thin
+from mail_localization.matching.magnetic_map import Field, MagneticMap, MapSettings, SurveyRows, build_map, join, thin
 from mail_localization.matching.maloc import FieldRows, MaLoc, MalocConfig, to_tensors
 from mail_localization.models.artifact import save_model
 from mail_localization.motion.tracker import MotionCalibration
@@ -26,6 +26,10 @@ CONFIG = MalocConfig
 
 _DIRECTIONS = (1, 4, 8, 12)
 """Numbers of directions that are tried where the setting leaves them open."""
+_ELSEWHERE = 500
+"""Places that a reading is compared at."""
+_EXPONENT = 0.5
+"""Of the likelihood in that comparison: a few readings that fit nowhere must not decide it."""
 _MEDIAN_NEES = 1.386
 """Median of the squared Mahalanobis distance in two dimensions."""
 _SCALES = (1.0, 100.0)
@@ -72,10 +76,10 @@ def survey_map(traces: list[Trace], config: MalocConfig) -> MagneticMap:
         )
     if config.map.directions:
         return build_map(join(surveyed), config.map)
-    # A row every 0.1 m is more than this question needs.
-    sparse = [SurveyRows(part.positions[::3], part.headings[::3], part.fields[::3]) for part in surveyed]
+    # A row every half metre is enough for this question.
+    sparse = [SurveyRows(part.positions[::5], part.headings[::5], part.fields[::5]) for part in surveyed]
     tried = [dataclasses.replace(config.map, directions=number) for number in _DIRECTIONS]  # type: ignore[type-var]
-    return build_map(join(surveyed), max(tried, key=lambda settings: _foretold(sparse, settings)))
+    return build_map(join(surveyed), max(tried, key=lambda settings: _told_apart(sparse, settings)))
 
 
 def _labelled(trace: Trace, config: MalocConfig) -> SurveyRows | None:
@@ -89,21 +93,35 @@ def _labelled(trace: Trace, config: MalocConfig) -> SurveyRows | None:
     return join(parts) if parts else None
 
 
-def _foretold(surveyed: list[SurveyRows], settings: MapSettings) -> float:
-    """Return how likely each third of the recordings is by the map of the others (mean log density of a channel)."""
+def _told_apart(surveyed: list[SurveyRows], settings: MapSettings) -> float:
+    """Return by how much a reading favours its own place and direction over others by the map of other recordings.
+
+    It is the mean log of (likelihood there / mean likelihood anywhere on the map, heading anywhere).
+    """
     folds = min(3, len(surveyed))
     if folds < 2:
         return float(-settings.directions)
-    scores = []
+    rng = np.random.default_rng(0)
+    gains = []
     for fold in range(folds):
         field_map = build_map(join([part for k, part in enumerate(surveyed) if k % folds != fold]), settings)
+        places, _ = field_map.draw(_ELSEWHERE, rng)
+        elsewhere = field_map.lookup(places[:, 0], places[:, 1], 2 * np.pi * rng.random(_ELSEWHERE))
         for part in surveyed[fold::folds]:
             field = field_map.lookup(part.positions[:, 0], part.positions[:, 1], part.headings)
-            residual = part.fields - field.mean
             # The filter estimates a recording's constant offset, too.
-            ratio = (residual - np.median(residual, axis=0)) ** 2 / field.variance
-            scores.append(-2.5 * np.log1p(ratio / 4.0) - 0.5 * np.log(field.variance))
-    return float(np.concatenate(scores).mean())
+            fields = part.fields - np.median(part.fields - field.mean, axis=0)
+            anywhere = _log_density(fields[:, None, :], elsewhere)  # (n, places)
+            peak = anywhere.max(axis=1)
+            mean = peak + np.log(np.exp(anywhere - peak[:, None]).mean(axis=1))
+            gains.append(_log_density(fields, field) - mean)
+    return float(np.concatenate(gains).mean())
+
+
+def _log_density(fields: FloatArray, field: Field) -> FloatArray:
+    """Return the log density of Student's t with 4 degrees of freedom, tempered and summed over the channels."""
+    ratio = (fields - field.mean) ** 2 / field.variance
+    return np.asarray(_EXPONENT * (-2.5 * np.log1p(ratio / 4.0) - 0.5 * np.log(field.variance)).sum(axis=-1))
 
 
 def _with_motion(config: MalocConfig, recordings: list[Path], topics: Topics) -> tuple[MalocConfig, MotionCalibration]:
