@@ -20,6 +20,10 @@ from mail_localization.errors import ConfigError
 Named = TypeVar("Named", bound=Settings)
 
 
+TRANSFERABLE = "mmloc_plus"
+"""The method that a transfer is made with."""
+
+
 def _mapping(doc: str) -> Any:
     """Declare a field that holds names and values, empty by default."""
     return dataclasses.field(default_factory=dict, metadata={"doc": doc})
@@ -251,6 +255,8 @@ def _check_names(config: CompareConfig) -> None:
         _require([transfer.method], config.methods, f"{place}: method", "method")
         _require([transfer.target], config.sites, f"{place}: target", "site")
         _require(transfer.sources, config.sites, f"{place}: sources", "site")
+        if (kind := config.methods[transfer.method].method) != TRANSFERABLE:
+            raise ConfigError(f"{place}: method: {transfer.method!r} is a {kind}; only {TRANSFERABLE} is pretrained")
         if not transfer.sources or transfer.target in transfer.sources:
             raise ConfigError(f"{place}: sources: {list(transfer.sources)}; name sites other than the target")
     parts = {f"sweeps: {name}": sweep for name, sweep in config.sweeps.items()} | {

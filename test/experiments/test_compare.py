@@ -13,7 +13,7 @@ from mail_localization.cli import main
 from mail_localization.experiments.compare import compare
 from mail_localization.experiments.config import CompareConfig
 from mail_localization.experiments.plan import make_plan
-from mail_localization.experiments.sites import load_sites
+from mail_localization.experiments.sites import Site, load_sites
 
 Content = dict[str, Any]
 Write = Callable[[Content], Path]
@@ -154,5 +154,10 @@ def test_no_trial_sees_a_test_recording(tiny: Content, written: Write, root: Pat
         assert "a/walk_3" not in {*task.arguments["training"], *task.arguments["validation"], *task.inputs}
 
 
-def test_the_shipped_file_is_read() -> None:
-    CompareConfig.from_yaml(SHIPPED)
+def test_the_shipped_file_fits_the_methods() -> None:
+    config = CompareConfig.from_yaml(SHIPPED)
+    # A site without recordings lacks no stream: every method is planned, with its settings checked, at every site.
+    plan = make_plan(config, {name: Site(name, name, "", (), (), ()) for name in config.sites})
+    assert len(plan.trials) == len(config.sites) * len(config.methods)
+    tuned = {len(m.trials) for m in config.methods.values() if m.role in ("ours", "competitor")}
+    assert len(tuned) == 1, "ours and the competitors are tuned with the same effort"

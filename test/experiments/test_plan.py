@@ -31,9 +31,10 @@ def fused(content: Content) -> Content:
     content["sites"]["other"] = {"recordings": ["a"], "test": ["walk_0"], "validation": ["walk_1"]}
     content["methods"] = {
         "fused": {
-            "method": "mail", "needs": ["mag", "imu"], "trials": [{}, {"training": {"epochs": 3}}],
+            "method": "mmloc_plus", "needs": ["mag", "imu"], "trials": [{}, {"training": {"epochs": 3}}],
             "pretrain": {"sites": ["corridor", "other"], "max_minutes": 2.0},
-        }
+        },
+        "plain": {"method": "mail", "needs": ["odom"]},
     }  # fmt: skip
     del content["sites"]["corridor"]["overrides"]
     content["experiments"] = {
@@ -101,6 +102,7 @@ def test_what_a_variant_gets_wrong_is_named(tiny: Content, plan_of: MakePlan) ->
     ("changes", "message"),
     [
         ({"sources": ["corridor"]}, "transfers: t: sources: .* name sites other than the target"),
+        ({"method": "plain"}, "transfers: t: method: 'plain' is a mail; only mmloc_plus is pretrained"),
         ({"target": "coridor"}, "transfers: t: target: unknown site 'coridor'; did you mean 'corridor'"),
         ({"shares": [0.0]}, "transfers: t: shares: 0.0 is outside 0.001 to 1.0"),
     ],
