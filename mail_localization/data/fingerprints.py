@@ -55,7 +55,8 @@ class FingerprintTrace:
 
     def vectors(self, access_points: AccessPoints) -> FloatArray:
         """Return the levels (n, A) of known access points, dBm; NaN where unheard."""
-        return np.array([access_points.vector(heard) for heard in self.levels]).reshape(-1, len(access_points))
+        vectors = [access_points.vector(heard) for heard in self.levels]
+        return np.array(vectors).reshape(len(self), len(access_points))
 
 
 def load_fingerprints(

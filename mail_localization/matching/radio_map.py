@@ -105,7 +105,7 @@ class KnnMap:
 
     def match(self, rssi: FloatArray, weights: FloatArray) -> Matches:
         """Return the k nearest fingerprints, nearest first."""
-        return weighted_nearest(self.distances(rssi, weights), self._positions, self._settings)
+        return weighted_nearest(self.distances(rssi, weights), self._positions, self._settings.k, self._settings.power)
 
     def distances(self, rssi: FloatArray, weights: FloatArray, kind: str = "") -> npt.NDArray[np.float32]:
         """Return the distances (N,) to all fingerprints; `kind` replaces that of the settings."""
@@ -143,13 +143,13 @@ class KnnMap:
         return found
 
 
-def weighted_nearest(distances: npt.NDArray[np.float32], positions: FloatArray, settings: KnnSettings) -> Matches:
-    """Return the k places with the least distances (N,), weighted by distance."""
-    k = min(settings.k, len(distances))
+def weighted_nearest(distances: npt.NDArray[np.float32], positions: FloatArray, k: int, power: float) -> Matches:
+    """Return the k places with the least distances (N,), weighted by distance to minus the power."""
+    k = min(k, len(distances))
     nearest = np.argpartition(distances, k - 1)[:k]
     nearest = nearest[np.argsort(distances[nearest], kind="stable")]
     found = distances[nearest].astype(np.float64)
-    closeness = (max(found[0], 1e-9) / np.maximum(found, 1e-9)) ** settings.power
+    closeness = (max(found[0], 1e-9) / np.maximum(found, 1e-9)) ** power
     return Matches(positions[nearest], closeness / closeness.sum(), float(found[0]))
 
 

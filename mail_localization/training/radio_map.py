@@ -7,21 +7,22 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 from tqdm import tqdm
 
-from mail_localization.config import Settings
 from mail_localization.data.fingerprints import FingerprintTrace, gather
 from mail_localization.data.splits import REACH
 from mail_localization.errors import TrainingError
 from mail_localization.matching.radio_map import (
     DISTANCES,
     HorusMap,
+    HorusSettings,
     KnnMap,
+    KnnSettings,
     Levels,
     Matches,
     tempered_posterior,
@@ -31,7 +32,8 @@ from mail_localization.matching.wifi_knn import Calibration, WifiKnnConfig, buil
 from mail_localization.preprocess.wifi import REPRESENTATIONS, AccessPoints
 from mail_localization.types import FloatArray
 
-S = TypeVar("S", bound=Settings)
+Choice = tuple[tuple[str, Any], ...]
+"""Names and values of settings, sorted."""
 
 FOLDS = 5
 MOST_QUERIES = 1000
@@ -41,10 +43,12 @@ MIN_JUDGED = 50
 K = (1, 2, 3, 4, 6, 9, 13)
 KERNELS = (1.5, 2.5, 4.0)
 TEMPERS = (0.03, 0.1, 0.3, 1.0)
-PRIOR_KNN = {"k": 4, "distance": "sorensen", "representation": "exponential", "device_gain": "remove"}
+PRIOR: dict[str, dict[str, Any]] = {
+    "knn": {"k": 4, "distance": "sorensen", "representation": "exponential", "device_gain": "remove"},
+    "horus": {"kernel": 2.5, "temper": 0.3},
+}
 """Of the candidates, that with the least sum of errors, cross-validated over the surveys of three malls with one phone
 and a museum with two."""
-PRIOR_HORUS = {"kernel": 2.5, "temper": 0.3}
 _STRETCHES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 _VARIANCES = tuple(np.geomspace(0.25, 900.0, 24).tolist())
 _GROWTHS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
@@ -126,19 +130,21 @@ def choose(config: WifiKnnConfig, parts: Sequence[Fold], progress: bool = False)
     Of what is left open, PRIOR stands unless another choice is better by more than chance: few recordings tell little,
     and recordings of one phone nothing of other phones.
     """
-    parts = _surveyed(parts)
-    errors: dict[WifiKnnConfig, list[FloatArray]] = {}
-    with tqdm(parts, desc="choosing", unit="fold", disable=None if progress else True) as bar:
-        for fold in bar:
-            for variant, estimates in _variants(config, fold):
-                errors.setdefault(variant, []).append(np.linalg.norm(estimates - fold.truth, axis=1))
-    joined = {variant: np.concatenate(parts) for variant, parts in errors.items()}
-    best = min(joined, key=lambda variant: float(joined[variant].mean()))
+    errors: dict[Choice, list[FloatArray]] = {}
+    recording: list[npt.NDArray[np.int64]] = []
+    with tqdm(_surveyed(parts), desc="choosing", unit="fold", disable=None if progress else True) as bar:
+        for number, fold in enumerate(bar):
+            recording.append(1000 * number + fold.recording)
+            for choice, estimates in _choices(config, fold):
+                errors.setdefault(choice, []).append(np.linalg.norm(estimates - fold.truth, axis=1))
+    joined = {choice: np.concatenate(parts) for choice, parts in errors.items()}
+    best = min(joined, key=lambda choice: float(joined[choice].mean()))
     prior = _prior(config)
-    recording = np.concatenate([1000 * number + fold.recording for number, fold in enumerate(parts)])
-    if not _clearly_better(joined[best], joined[prior], recording):
+    if not _clearly_better(joined[best], joined[prior], np.concatenate(recording)):
         best = prior
-    return best, float(joined[best].mean())
+    part = getattr(config, config.kind)
+    chosen = part.from_mapping({**part.to_mapping(), **dict(best)})
+    return config.from_mapping({**config.to_mapping(), config.kind: chosen}), float(joined[best].mean())
 
 
 def calibrate(config: WifiKnnConfig, parts: Sequence[Fold]) -> Calibration:
@@ -168,13 +174,11 @@ def calibrate(config: WifiKnnConfig, parts: Sequence[Fold]) -> Calibration:
     return max(shapes, key=lambda shape: sum(float(log_mixture(m, t[None], shape, area)[0]) for m, t in found))
 
 
-def _prior(config: WifiKnnConfig) -> WifiKnnConfig:
-    """Return the config with everything that is open set to PRIOR."""
-    knn = {name: value for name, value in PRIOR_KNN.items() if getattr(config.knn, name) in {"auto", 0}}
-    horus = {name: value for name, value in PRIOR_HORUS.items() if not getattr(config.horus, name)}
-    if config.kind == "horus":
-        return _with(config, horus=_with(config.horus, **horus))
-    return _with(config, knn=_with(config.knn, **knn))
+def _prior(config: WifiKnnConfig) -> Choice:
+    """Return PRIOR, but for what the config gives."""
+    part, prior = getattr(config, config.kind), PRIOR[config.kind]
+    given = {name: getattr(part, name) for name in prior if getattr(part, name) not in {"auto", 0}}
+    return _choice(**{**prior, **given})
 
 
 def _clearly_better(errors: FloatArray, others: FloatArray, recording: npt.NDArray[np.int64]) -> bool:
@@ -213,41 +217,37 @@ def _surveyed(parts: Sequence[Fold]) -> list[Fold]:
     return [fold for fold in kept if len(fold.truth)] or list(parts)
 
 
-def _variants(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[WifiKnnConfig, FloatArray]]:
-    """Yield every choice that the config leaves open with its estimates (Q, 2) in a fold."""
-    return _horus_variants(config, fold) if config.kind == "horus" else _knn_variants(config, fold)
+def _choices(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[Choice, FloatArray]]:
+    """Yield everything that the config leaves open, in all ways, with the estimates (Q, 2) in a fold."""
+    return _horus_choices(config.horus, fold) if config.kind == "horus" else _knn_choices(config.knn, fold)
 
 
-def _knn_variants(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[WifiKnnConfig, FloatArray]]:
-    knn = config.knn
+def _knn_choices(knn: KnnSettings, fold: Fold) -> Iterator[tuple[Choice, FloatArray]]:
     kinds = DISTANCES if knn.distance == "auto" else (knn.distance,)
     scales = REPRESENTATIONS if knn.representation == "auto" else (knn.representation,)
     gains = ("keep", "remove") if knn.device_gain == "auto" else (knn.device_gain,)
     for name, gain in itertools.product(scales, gains):
-        scaled = _with(knn, representation=name, device_gain=gain)
-        radio_map = KnnMap(fold.rssi, fold.positions, scaled)
+        scaled = {"representation": name, "device_gain": gain}
+        radio_map = KnnMap(fold.rssi, fold.positions, KnnSettings(**scaled))
         for kind in kinds:
             distances = [radio_map.distances(*query, kind) for query in fold]
             for k in (knn.k,) if knn.k else K:
-                variant = _with(scaled, distance=kind, k=k)
-                means = [weighted_nearest(one, fold.positions, variant).mean for one in distances]
-                yield _with(config, knn=variant), np.array(means)
+                means = [weighted_nearest(one, fold.positions, k, knn.power).mean for one in distances]
+                yield _choice(k=k, distance=kind, **scaled), np.array(means)
 
 
-def _horus_variants(config: WifiKnnConfig, fold: Fold) -> Iterator[tuple[WifiKnnConfig, FloatArray]]:
-    horus = config.horus
+def _horus_choices(horus: HorusSettings, fold: Fold) -> Iterator[tuple[Choice, FloatArray]]:
     for kernel in (horus.kernel,) if horus.kernel else KERNELS:
-        smoothed = _with(horus, kernel=kernel)
+        smoothed = horus.from_mapping({**horus.to_mapping(), "kernel": kernel})
         radio_map = HorusMap(fold.rssi, fold.positions, smoothed)
         logs = [radio_map.log_likelihoods(*query) for query in fold]
         for temper in (horus.temper,) if horus.temper else TEMPERS:
-            variant = _with(smoothed, temper=temper)
             means = [tempered_posterior(one, radio_map.cells, temper).mean for one in logs]
-            yield _with(config, horus=variant), np.array(means)
+            yield _choice(kernel=kernel, temper=temper), np.array(means)
 
 
-def _with(settings: S, **values: Any) -> S:
-    return settings.from_mapping({**settings.to_mapping(), **values})
+def _choice(**values: Any) -> Choice:
+    return tuple(sorted(values.items()))
 
 
 def _misfit(covariances: FloatArray, errors: FloatArray) -> float:
