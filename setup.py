@@ -12,7 +12,7 @@ MANIFEST = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
 # Libraries that apt does not have; errors.MissingDependencyError names the extra.
 BAGS = ["rosbags>=0.11.9,<0.12"]
 MODELS = ["torch>=2.6", "safetensors>=0.5"]
-MATCHING = ["vqf>=2.1,<3"]
+MATCHING = ["dtaidistance>=2.4,<3", "vqf>=2.1,<3"]
 
 setup(
     name=NAME,

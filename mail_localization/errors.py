@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-EXTRAS = {"rosbags": "bags", "safetensors": "models", "torch": "models", "vqf": "matching"}
+EXTRAS = {
+    "dtaidistance": "matching",
+    "rosbags": "bags",
+    "safetensors": "models",
+    "torch": "models",
+    "vqf": "matching",
+}
 """Libraries that apt does not have -> the extra of setup.py that brings them."""
 
 

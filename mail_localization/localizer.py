@@ -45,8 +45,10 @@ class Localizer(Protocol):
     method: str
     inputs: frozenset[str]
     """The streams that are used, of `mag`, `imu`, `wifi`, `odom`."""
-    counters: Counter[str]
-    """What was refused, by `STREAM.REASON`."""
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was refused, by `STREAM.REASON`."""
 
     def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
         """Feed one magnetometer reading; return the estimate it makes possible, if any."""
@@ -237,6 +239,7 @@ LOADERS: dict[str, Loader] = {
     "wifi_knn": _loads("mail_localization.matching.wifi_knn"),
     "pdr": _starts("mail_localization.motion.pdr"),
     "mmloc_plus": _loads("mail_localization.models.mmloc_localizer"),
+    "magicol": _loads("mail_localization.matching.magicol"),
     "maloc": _loads("mail_localization.matching.maloc"),
 }
 

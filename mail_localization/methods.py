@@ -48,5 +48,8 @@ METHODS: dict[str, Method] = {
     "magnetic_nn": Method("nearest magnetic sequence of the survey", "mail_localization.training.magnetic_nn"),
     "wifi_knn": Method("nearest Wi-Fi fingerprints, or Horus' likelihood", "mail_localization.training.wifi_knn"),
     "pdr": Method("dead reckoning by steps or wheels from a starting pose", "mail_localization.training.pdr"),
+    "magicol": Method(
+        "particle filter on magnetic sequences matched by DTW (Magicol)", "mail_localization.training.magicol"
+    ),
     "maloc": Method("particle filter on the magnetic map (MaLoc)", "mail_localization.training.maloc"),
 }

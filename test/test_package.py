@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PIP_ONLY = {"torch", "rosbags", "safetensors", "vqf"}
+PIP_ONLY = {"torch", "rosbags", "safetensors", "vqf", "dtaidistance"}
 
 
 def _manifest() -> ElementTree.Element:
