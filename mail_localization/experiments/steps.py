@@ -57,7 +57,9 @@ def train(
     )
     if lstm1:
         options = dataclasses.replace(options, lstm1=pretrained(context, lstm1))
-    config = made.config.from_mapping(settings, "settings")
+    # A particle filter keeps the seed of its particles among its settings.
+    own_seed = {"seed": seed} if "seed" in made.config().to_mapping() else {}
+    config = made.config.from_mapping(settings | own_seed, "settings")
     made.train(config, context.recordings(training), context.folder / MODEL, options)
     card, _ = load_model(context.folder / MODEL)
     return {"settings": settings, "seed": seed, "metrics": card.metrics}

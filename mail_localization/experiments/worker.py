@@ -56,7 +56,8 @@ def _run(task: Task, store: Store, root: Path) -> str:
 def _failed(task: Task, store: Store, error: str) -> str:
     line = " ".join(error.split())
     details = traceback.format_exc()
-    print(details, flush=True)  # noqa: T201 (goes to the task's log)
+    # Standard error is the task's log.
+    traceback.print_exc()
     try:
         store.write_failure(task, line, details)
     except MailLocalizationError as err:

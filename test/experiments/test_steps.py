@@ -10,6 +10,7 @@ from surveys import START_NS
 from mail_localization.errors import EvaluationError
 from mail_localization.experiments.steps import _faster, best_trial, evaluate, latency, read_errors, train
 from mail_localization.experiments.tasks import Context, Store, Task
+from mail_localization.models.artifact import load_model
 from mail_localization.types import ImuSample, MagneticSample
 
 NEAREST = {"window": {"rate_hz": 10.0, "length": 20, "hop": 5}, "match": {"stride": 1}}
@@ -51,6 +52,14 @@ def test_a_setting_is_laid_over_the_kept_trial(nearest: tuple[Context, str], tmp
     changes = {"match": {"stride": 2}}
     result = train(again, "magnetic_nn", changes, [folder], ["a/walk_0", "a/walk_1"], [], 0, 1.0)
     assert result["settings"] == {**NEAREST, "magnetic": {"transform": "raw"}, "match": {"stride": 2}}
+
+
+def test_a_filter_draws_its_particles_by_the_seed(root: Path, tmp_path: Path) -> None:
+    context = Context(root, tmp_path, tmp_path)
+    settings = {"filter": {"start": 100, "particles": {"most": 100, "fewest": 50}}}
+    result = train(context, "maloc", settings, [], ["a/walk_0", "a/walk_1"], ["a/walk_2"], 7, 1.0)
+    card, _ = load_model(tmp_path / "model")
+    assert card.settings["seed"] == 7 and result["settings"] == settings
 
 
 def test_every_instant_is_kept(nearest: tuple[Context, str], tmp_path: Path) -> None:
