@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from methods_small import SMALL
 from modal_surveys import write_modal_survey
 
 from mail_localization.data.recording import Recording
@@ -14,18 +14,6 @@ from mail_localization.localizer import load_localizer
 from mail_localization.methods import METHODS
 from mail_localization.ros.live import replay_live
 from mail_localization.training.options import TrainOptions
-
-NETWORK = {
-    "window": {"rate_hz": 10.0, "length": 50, "hop": 5},
-    "training": {"epochs": 30, "hop": 2, "batch": 50, "schedule": "cosine", "warmup": 5},
-}
-SEQUENCE = NETWORK | {"magnetic": {"transform": "raw"}}
-SMALL: dict[str, dict[str, Any]] = {
-    "mail": SEQUENCE | {"network": {"scales": [10, 50], "stride": 5, "hidden": 8}},
-    "jang": SEQUENCE | {"network": {"stride": 5, "hidden": 16}},
-    "mmloc_plus": NETWORK,
-    "magnetic_nn": {"window": NETWORK["window"], "match": {"stride": 1}},
-}
 
 
 @pytest.fixture(scope="module")

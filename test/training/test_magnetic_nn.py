@@ -41,7 +41,7 @@ def test_covariance_is_the_second_moment_of_held_out_errors(tmp_path: Path) -> N
 
 
 def test_one_recording_is_not_enough(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"1 recordings have a whole window .* record a second round"):
+    with pytest.raises(TrainingError, match=r"1 recordings have an unbroken window .* record a second round"):
         train(CONFIG, write_survey(tmp_path, speeds=(1.0,)), tmp_path / "model", QUIET)
 
 
