@@ -17,6 +17,9 @@ from mail_localization.types import FloatArray
 Float32 = npt.NDArray[np.float32]
 NetworkInputs = tuple[Float32, Float32, Float32, Float32]
 
+_WILD = 1e4
+"""No IMU measures that much, in m/s^2 or rad/s: a window with such a value counts as missing."""
+
 
 @dataclass(frozen=True, eq=False)
 class ModalBatch:
@@ -66,7 +69,7 @@ class ModalFrontEnd:
         weights = np.zeros((n, self._width), dtype=np.float32)
         mask = np.zeros((n, len(MODALITIES)), dtype=np.float32)
         for k, window in enumerate(windows):
-            if window.imu is not None:
+            if window.imu is not None and np.abs(window.imu).max() < _WILD:
                 imu[k], mask[k, 0] = inertial_features(window.imu, self.settings.inertial.frame), 1.0
             if window.mag is not None:
                 mag[k], mask[k, 1] = window.mag, 1.0

@@ -187,7 +187,7 @@ class ModalWindows:
                     _, t_ns, parts[name] = stream.due.popleft()
                     stamps.append(t_ns)
             if self._done is not None and index <= self._done:
-                self._late.update(f"{name}.late" for name in parts)
+                self._late.update(f"{name}.late" for name, rows in parts.items() if rows is not None)
                 continue
             self._done = index
             t_ns = max(stamps)

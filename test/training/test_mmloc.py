@@ -140,6 +140,14 @@ def test_bad_samples_are_counted_and_never_raise(model: Path) -> None:
     assert localizer.counters["mag.out_of_order"] + localizer.counters["mag.duplicate"] > 5
 
 
+def test_wild_values_give_no_wild_estimate(model: Path) -> None:
+    walk = without_references(modal_walk(seconds=10.0))
+    torn = [dataclasses.replace(s, acceleration=(1e300, 0.0, 9.8)) if isinstance(s, ImuSample) else s for s in walk]
+    estimates = live(model, torn)
+    assert len(estimates) > 15
+    assert np.isfinite([e.position for e in estimates]).all()
+
+
 def test_frozen_lstm1_is_kept_and_a_trained_one_is_not(survey: list[Path], lstm1: Path, tmp_path: Path) -> None:
     given = load_model(lstm1)[1]["lstm1.lstm.weight_hh_l0"]
     few = dataclasses.replace(config().training, epochs=2)
@@ -180,3 +188,8 @@ def test_lstm1_of_another_rate_is_refused(survey: list[Path], lstm1: Path, tmp_p
     settings = MmlocPlusConfig.from_mapping({**SMALL, "window": {"rate_hz": 20.0, "length": 20}})
     with pytest.raises(TrainingError, match=r"pretrained at lstm1\.rate_hz 10\.0, window\.rate_hz is 20\.0"):
         train(settings, survey, tmp_path / "model", dataclasses.replace(QUIET, lstm1=lstm1))
+
+
+def test_shipped_config_is_read() -> None:
+    shipped = MmlocPlusConfig.from_yaml(Path(__file__).parents[2] / "config" / "mmloc_plus.yaml")
+    assert shipped.network.head == "heatmap"
