@@ -38,7 +38,8 @@ def train(config: MagneticNnConfig, recordings: list[Path], out: Path, options: 
     if not survey or len(survey.keys() | probes.keys()) < 2:
         raise TrainingError(
             f"{', '.join(map(str, recordings))}: {len(survey)} recordings have an unbroken window of "
-            f"{options.topics.mag} with a reference, at least 2 are needed to tell how well they match each other; record a second round"
+            f"{options.topics.mag} with a reference, at least 2 are needed to tell how well they "
+            "match each other; record a second round"
         )
     with tqdm(probes.items(), desc="matching", unit="recording", disable=None if options.progress else True) as bar:
         errors = np.concatenate([_errors(path, part, survey, config.match.stride) for path, part in bar])
