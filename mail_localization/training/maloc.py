@@ -47,13 +47,13 @@ def train(config: MalocConfig, recordings: list[Path], out: Path, options: Train
         split.training, split.validation, options.topics, config.window, config.magnetic, options.progress
     )
     resolved, calibration = _with_motion(config, split.training, options.topics)
-    judged = MaLoc(resolved, survey_map(training, resolved), calibration)
-    errors, nees = _judge(judged, split.validation, options)
+    field_map = survey_map(training, resolved)
+    errors, nees = _judge(MaLoc(resolved, field_map, calibration), split.validation, options)
     if split.final != split.training:
         training, validation = [*training, *validation], []
         resolved, calibration = _with_motion(config, split.final, options.topics)
+        field_map = survey_map(training, resolved)
     scale = float(np.clip(np.median(nees) / _MEDIAN_NEES, *_SCALES))
-    field_map = survey_map(training, resolved)
     card = model_card(
         "maloc", resolved, errors, training, validation, options.seed,
         covariance_scale=scale, directions=field_map.directions,
