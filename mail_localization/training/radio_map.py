@@ -36,7 +36,7 @@ Choice = tuple[tuple[str, Any], ...]
 """Names and values of settings, sorted."""
 
 FOLDS = 5
-MOST_QUERIES = 1000
+MOST_QUERIES = 500
 """Scans judged over all folds: more of them change the choice less than the split does."""
 MIN_JUDGED = 50
 """Fewer scans than these decide nothing: among over a hundred choices one is always lucky."""
@@ -226,14 +226,23 @@ def _knn_choices(knn: KnnSettings, fold: Fold) -> Iterator[tuple[Choice, FloatAr
     kinds = DISTANCES if knn.distance == "auto" else (knn.distance,)
     scales = REPRESENTATIONS if knn.representation == "auto" else (knn.representation,)
     gains = ("keep", "remove") if knn.device_gain == "auto" else (knn.device_gain,)
+    ks = (knn.k,) if knn.k else K
     for name, gain in itertools.product(scales, gains):
         scaled = {"representation": name, "device_gain": gain}
         radio_map = KnnMap(fold.rssi, fold.positions, KnnSettings(**scaled))
         for kind in kinds:
-            distances = [radio_map.distances(*query, kind) for query in fold]
-            for k in (knn.k,) if knn.k else K:
-                means = [weighted_nearest(one, fold.positions, k, knn.power).mean for one in distances]
+            nearest = [_nearest(radio_map.distances(*query, kind), fold.positions, max(ks)) for query in fold]
+            for k in ks:
+                means = [weighted_nearest(*near, k, knn.power).mean for near in nearest]
                 yield _choice(k=k, distance=kind, **scaled), np.array(means)
+
+
+def _nearest(
+    distances: npt.NDArray[np.float32], positions: FloatArray, count: int
+) -> tuple[npt.NDArray[np.float32], FloatArray]:
+    """Return the least of distances (N,) and their places, so that every k needs to look at no more."""
+    rows = np.argpartition(distances, min(count, len(distances)) - 1)[:count]
+    return distances[rows], positions[rows]
 
 
 def _horus_choices(horus: HorusSettings, fold: Fold) -> Iterator[tuple[Choice, FloatArray]]:
