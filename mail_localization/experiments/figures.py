@@ -167,6 +167,8 @@ def _attention_spread(results: Figures) -> bytes:
         axes.bar(at, q3 - q1, 0.7 / len(entries), bottom=q1, color=colour, alpha=0.5)
         label = f"{entry['label']}, {results['sites'][entry['site']]['label']}"
         axes.plot(at, median, "o", color=colour, ms=4, label=label)
+    # Room for the legend above the longest line.
+    axes.set_ylim(0.0, 1.0 + 0.12 * len(entries))
     axes.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
     return _png(figure, axes)
 
