@@ -70,8 +70,10 @@ class SequenceRegressor(PositionRegressor):
         x = (features - self.input_mean) / self.input_std
         if self.stride == 1:
             return x
-        count = x.shape[1] // self.stride
-        return x[:, x.shape[1] - count * self.stride :].unflatten(1, (count, self.stride)).mean(dim=2)
+        batch, length, channels = x.shape
+        count = length // self.stride
+        runs = x[:, length - count * self.stride :].reshape(batch, count, self.stride, channels)
+        return runs.mean(dim=2)
 
 
 class SequencePredictor:
