@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +26,28 @@ def topics_from_args(args: argparse.Namespace) -> Topics:
     from mail_localization.data.recording import Topics
 
     return Topics.from_mapping(dict(args.topic), "--topic")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command that trains on recordings takes."""
+    parser.add_argument(
+        "--bags", nargs="+", type=Path, required=True, metavar="DIR", help="recordings, or folders that hold them"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn at random")
+    parser.add_argument(
+        "--max-minutes", type=float, metavar="M", help="stop after this time with the best model so far"
+    )
+    parser.add_argument(
+        "--validation", nargs="+", type=Path, default=[], metavar="DIR",
+        help="recordings held out for validation; default: a share of --bags, drawn by the seed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network is trained"
+    )
+    parser.add_argument(
+        "--threads", type=positive_int, metavar="N", default=1, help="CPU threads; more only pay on an idle machine"
+    )
+    add_topic_arguments(parser)
 
 
 def add_jobs_argument(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mail_localization.cli.options import add_topic_arguments, positive_int, topics_from_args
+from mail_localization.cli.options import add_training_arguments, topics_from_args
 
 HELP = "Pretrain LSTM1 of mmloc_plus on recordings that have an IMU and references, of any sites and devices."
 
@@ -13,24 +13,11 @@ HELP = "Pretrain LSTM1 of mmloc_plus on recordings that have an IMU and referenc
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--bags", nargs="+", type=Path, required=True, metavar="DIR", help="recordings, or folders that hold them"
-    )
-    parser.add_argument(
         "--out", type=Path, required=True, metavar="LSTM1",
         help="folder for `train --lstm1`; an unfinished run in it is continued",
     )  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings that differ from the defaults")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn at random")
-    parser.add_argument(
-        "--max-minutes", type=float, metavar="M", help="stop after this time with the best model so far"
-    )
-    parser.add_argument(
-        "--validation", nargs="+", type=Path, default=[], metavar="DIR",
-        help="recordings held out for validation; default: a share of --bags, drawn by the seed",
-    )  # fmt: skip
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where LSTM1 is trained")
-    parser.add_argument("--threads", type=positive_int, metavar="N", default=1, help="CPU threads")
-    add_topic_arguments(parser)
+    add_training_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mail_localization.cli.options import add_topic_arguments, positive_int, topics_from_args
+from mail_localization.cli.options import add_training_arguments, topics_from_args
 from mail_localization.methods import METHODS
 
 HELP = "Train a method on surveyed recordings and write its model folder."
@@ -15,30 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     methods = "; ".join(f"{name}: {method.help}" for name, method in METHODS.items())
     parser.add_argument("--method", required=True, choices=sorted(METHODS), help=methods)
-    parser.add_argument(
-        "--bags", nargs="+", type=Path, required=True, metavar="DIR", help="recordings, or folders that hold them"
-    )
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="model folder; an unfinished run "
                         "in it is continued")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings that differ from the method's defaults")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn at random")
-    parser.add_argument(
-        "--max-minutes", type=float, metavar="M", help="stop after this time with the best model so far"
-    )
-    parser.add_argument(
-        "--validation", nargs="+", type=Path, default=[], metavar="DIR",
-        help="recordings held out for validation; default: a share of --bags, drawn by the seed",
-    )  # fmt: skip
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network is trained"
-    )
-    parser.add_argument(
-        "--threads", type=positive_int, metavar="N", default=1, help="CPU threads; more only pay on an idle machine"
-    )
+    add_training_arguments(parser)
     parser.add_argument(
         "--lstm1", type=Path, metavar="FOLDER", help="LSTM1 made by pretrain, for mmloc_plus; default: from scratch"
     )
-    add_topic_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
