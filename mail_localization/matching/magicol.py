@@ -38,7 +38,7 @@ class ReportSettings(Settings):
     """What is told of the cloud."""
 
     first_weight: float = setting(
-        0.5, "weight of the heaviest mode from which on there are estimates", minimum=0.0, maximum=1.0
+        0.8, "weight of the heaviest mode from which on there are estimates", minimum=0.0, maximum=1.0
     )
     position: str = setting("mode", "mode: centre of the heaviest mode; mean: of the cloud", choices=("mode", "mean"))
     stddev: float = setting(0.5, "standard deviation added for what the survey itself misses, m", minimum=0.0)
@@ -50,7 +50,7 @@ class MagicolConfig(Settings):
     field: FieldSettings = group(FieldSettings)
     sequence: SequenceSettings = group(SequenceSettings)
     evidence: EvidenceSettings = group(EvidenceSettings)
-    particles: ParticleSettings = group(ParticleSettings)
+    particles: ParticleSettings = dataclasses.field(default_factory=lambda: ParticleSettings(most=1000, fewest=300))
     motion: MotionSettings = group(MotionSettings)
     report: ReportSettings = group(ReportSettings)
     both_ways: bool = setting(
@@ -133,7 +133,7 @@ class Magicol:
                 self._follow(event)
                 if event.restart:
                     runs.append(Run())
-                runs[-1].append(event, self._walk.way, self._filter.cloud)
+                runs[-1].append(event, self._walk.way, self._filter)
         backward = self._new_filter(MagneticMatcher(self._matcher.paths.turned_round(), self.config.sequence,
                                                     self._matcher.usual_cost))  # fmt: skip
         self.reset()
@@ -157,7 +157,7 @@ class Magicol:
             self._restart()
         if event.motion is not None:
             self._move(event.motion)
-        cloud = self._filter.estimate()
+        cloud = self._filter.estimate(event.ahead)
         if cloud is None:
             return None
         self._known = self._known or cloud.modes[0].weight >= self.config.report.first_weight

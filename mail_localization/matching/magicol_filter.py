@@ -28,12 +28,12 @@ class EvidenceSettings(Settings):
 
     matches: int = setting(64, "matches that weigh the cloud, at most", minimum=1, maximum=10_000)
     ratio: float = setting(6.0, "a match that costs this many times the usual, or the best, tells nothing", minimum=1.5)
-    per_metre: float = setting(1.0, "independent readings of the field per metre walked", minimum=0.01, maximum=100.0)
+    per_metre: float = setting(2.0, "independent readings of the field per metre walked", minimum=0.01, maximum=100.0)
     position_stddev: float = setting(0.7, "spread of the true position about a match, m", minimum=0.05, maximum=20.0)
     course_stddev: float = setting(0.6, "spread of the direction of travel about that of a match, rad", minimum=0.05)
     scale_stddev: float = setting(0.15, "spread of the step scale about that of a match", minimum=0.01, maximum=2.0)
     position_share: float = setting(
-        0.3, "weight of one search in the position, so that searches that err alike are not summed up",
+        0.6, "weight of one search in the position, so that searches that err alike are not summed up",
         minimum=0.01, maximum=1.0,
     )  # fmt: skip
     corridor: float = setting(1.5, "distance from the surveyed paths that is still walked, m", minimum=0.0)
@@ -55,11 +55,14 @@ class MagicolFilter:
         self._both_ways = both_ways
         self._seed = seed
         self._tree = KDTree(matcher.paths.positions)
-        self._rng = np.random.default_rng(seed)
-        self.cloud = Particles(particles, self._rng)
+        self.cloud = Particles(particles, np.random.default_rng(seed))
+        self.reset()
 
     def reset(self) -> None:
         """Forget the target, and draw the same numbers again."""
+        self._newest: Motion | None = None
+        self.fit = 0.0
+        """How well the cloud explained the last sequences: their log-evidence, fading with the way."""
         self._rng = np.random.default_rng(self._seed)
         self.cloud = Particles(self.cloud.settings, self._rng)
 
@@ -73,6 +76,7 @@ class MagicolFilter:
         """Let the particles walk."""
         if not len(self.cloud):
             return
+        self._newest = motion
         if motion.turn_std >= NO_HEADING:
             self._follow_paths(motion)
             motion = dataclasses.replace(motion, turn_std=self._evidence.follow_paths)
@@ -88,15 +92,20 @@ class MagicolFilter:
             self._begin(candidates, gain, motion)
             return
         evidence = self.cloud.weigh(self._log_likelihood(candidates, gain, motion))
+        self.fit = self.fit * math.exp(-walked / self.matcher.settings.longest) + evidence
         self._inject(candidates, gain, motion, evidence)
         if len(self.cloud) > self.cloud.settings.most:
             self.cloud.resample(self.cloud.needed())
         else:
             self.cloud.resample_if_uneven()
 
-    def estimate(self) -> CloudEstimate | None:
-        """Return what the cloud says; None before it began."""
-        return self.cloud.estimate() if len(self.cloud) else None
+    def estimate(self, ahead: float = 0.0) -> CloudEstimate | None:
+        """Return what the cloud says, carried on by a share of the last motion; None before it began."""
+        if not len(self.cloud):
+            return None
+        if self._newest is None or not ahead:
+            return self.cloud.estimate()
+        return self.cloud.estimate(carried(self.cloud.heading_bias, self.cloud.step_scale, self._newest, ahead))
 
     def _log_likelihood(self, found: Found, gain: float, motion: Motion) -> FloatArray:
         """Return (K,): of the best match for each particle, or of none."""
@@ -164,3 +173,10 @@ class MagicolFilter:
             against = np.cos(self.cloud.heading_bias + motion.heading - course) < 0
             course = course + np.pi * against
         self.cloud.heading_bias = course - motion.heading
+
+
+def carried(heading_bias: FloatArray, step_scale: FloatArray, motion: Motion, ahead: float) -> FloatArray:
+    """Return the way (K, 2), m, of particles that go on by a share of a motion."""
+    heading = motion.heading + heading_bias
+    distance = ahead * motion.distance * step_scale
+    return np.stack([distance * np.cos(heading), distance * np.sin(heading)], axis=1)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mail_localization.matching.magicol_filter import MagicolFilter
-from mail_localization.matching.particles import CloudEstimate, Particles, systematic
+from mail_localization.matching.magicol_filter import MagicolFilter, carried
+from mail_localization.matching.particles import CloudEstimate, Particles, ParticleSettings, systematic
 from mail_localization.matching.walk import Event, Way
 from mail_localization.motion.tracker import Motion
 from mail_localization.types import FloatArray
@@ -30,8 +30,17 @@ class _Instant:
     event: Event
     way: Way
     end: float
+    forward: _View
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """What one filter knows at an instant."""
+
     points: FloatArray
-    """(K, 4) equal particles x, y, heading bias, step scale of the forward filter."""
+    """(K, 4) equal particles: x, y, heading bias, step scale; none where it knows nothing."""
+    fit: float
+    """How well they explained the last sequences."""
 
 
 class Run:
@@ -40,26 +49,31 @@ class Run:
     def __init__(self) -> None:
         self.instants: list[_Instant] = []
 
-    def append(self, event: Event, way: Way, cloud: Particles) -> None:
+    def append(self, event: Event, way: Way, forward: MagicolFilter) -> None:
         """Note where the forward filter stands after an event."""
-        self.instants.append(_Instant(event, way, way.end, _sample(cloud)))
+        self.instants.append(_Instant(event, way, way.end, _view(forward)))
 
 
 def smoothed(run: Run, backward: MagicolFilter) -> Iterator[tuple[int, CloudEstimate]]:
     """Yield stamp and combined cloud for each instant of a run, in order."""
     later = _backward(run, backward)
     newest = 0
-    for instant, points in zip(run.instants, later, strict=True):
-        both = _combined(instant.points, points, backward.cloud)
+    motion: Motion | None = None
+    for instant, future in zip(run.instants, later, strict=True):
+        motion = instant.event.motion or motion
+        both = _combined(instant.forward, future, backward.cloud.settings)
         newest = max(newest, instant.event.t_ns)
-        if both is not None:
-            yield newest, both
+        if both is None:
+            continue
+        ahead = instant.event.ahead
+        shift = None if motion is None else carried(both.heading_bias, both.step_scale, motion, ahead)
+        yield newest, both.estimate(shift)
 
 
-def _backward(run: Run, backward: MagicolFilter) -> list[FloatArray]:
-    """Return the backward filter's particles (K, 4) at each instant of the run."""
+def _backward(run: Run, backward: MagicolFilter) -> list[_View]:
+    """Return what the backward filter knows at each instant of the run."""
     backward.reset()
-    clouds: list[FloatArray] = []
+    views: list[_View] = []
     searched: float | None = None
     headed: Motion | None = None
     for instant in reversed(run.instants):
@@ -72,33 +86,32 @@ def _backward(run: Run, backward: MagicolFilter) -> list[FloatArray]:
             if sequences and walked >= backward.matcher.settings.interval:
                 searched = instant.end
                 backward.weigh(sequences, headed, walked)
-        clouds.append(_sample(backward.cloud))
+        views.append(_view(backward))
         if motion is not None and headed is not None:
             backward.move(headed)
-    return clouds[::-1]
+    return views[::-1]
 
 
-def _sample(cloud: Particles) -> FloatArray:
+def _view(side: MagicolFilter) -> _View:
+    cloud = side.cloud
     if not len(cloud):
-        return np.empty((0, 4))
+        return _View(np.empty((0, 4)), 0.0)
     chosen = systematic(cloud.weights, _KEPT, 0.5)
     states = (cloud.x, cloud.y, cloud.heading_bias, cloud.step_scale)
-    return np.stack([state[chosen] for state in states], axis=1)
+    return _View(np.stack([state[chosen] for state in states], axis=1), side.fit)
 
 
-def _combined(past: FloatArray, future: FloatArray, like: Particles) -> CloudEstimate | None:
-    """Weigh the particles of each filter by the density of the other's."""
-    if not len(past) and not len(future):
+def _combined(past: _View, future: _View, settings: ParticleSettings) -> Particles | None:
+    """Weigh the particles of each filter by the density of the other's; where they disagree, the better fit counts."""
+    cloud = Particles(settings, np.random.default_rng(0))
+    points = np.concatenate([past.points, future.points])
+    if not len(points):
         return None
-    cloud = Particles(like.settings, np.random.default_rng(0))
-    if not len(past) or not len(future):
-        points = past if len(past) else future
-        cloud.spread(points[:, :2], points[:, 2], points[:, 3])
-        return cloud.estimate()
-    points = np.concatenate([past, future])
     cloud.spread(points[:, :2], points[:, 2], points[:, 3])
-    cloud.weigh(np.concatenate([_log_density(past, future), _log_density(future, past)]))
-    return cloud.estimate()
+    if len(past.points) and len(future.points):
+        forth, back = _log_density(past.points, future.points), _log_density(future.points, past.points)
+        cloud.weigh(np.concatenate([forth + past.fit, back + future.fit]))
+    return cloud
 
 
 def _log_density(points: FloatArray, others: FloatArray) -> FloatArray:

@@ -19,7 +19,7 @@ class SequenceSettings(Settings):
     """The magnetic sequences and how two are compared; the paper names none of these numbers."""
 
     spacing: float = setting(0.25, "length of a cell over which the field is averaged, m", minimum=0.02, maximum=5.0)
-    longest: float = setting(8.0, "way that a sequence covers, m", minimum=0.5, maximum=200.0)
+    longest: float = setting(5.0, "way that a sequence covers, m", minimum=0.5, maximum=200.0)
     shortest: float = setting(3.0, "way after which the first, shorter sequences are matched, m", minimum=0.2)
     growth: float = setting(1.0, "growth of a sequence between those two, m", minimum=0.05)
     survey_hop: int = setting(2, "cells between the ends of the survey's sequences", minimum=1)

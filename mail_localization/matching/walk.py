@@ -20,6 +20,8 @@ from mail_localization.types import FloatArray, Sample
 
 _STEP = 2.0
 """Longest time that one motion takes, s: before it, the target stood."""
+_CARRIED = 1.2
+"""Share of a motion that is taken for the beginning of the next; after it, the target has stopped."""
 _MARGIN = 2.0
 """Way beyond a sequence whose rows still matter to its ends, m."""
 
@@ -36,7 +38,10 @@ class FieldSettings(Settings):
     weights: tuple[float, ...] = setting((1.0, 1.0, 1.0), "weight of each component", minimum=0.0)
     max_gap: float = setting(0.5, "longest gap bridged, s; a longer one ends the sequence", minimum=0.0)
     lost_after: float = setting(5.0, "gap after which the target may be anywhere, s", minimum=0.1)
-    heartbeat: float = setting(1.0, "time after which a standing target is told again, s", minimum=0.05)
+    interval: float = setting(
+        0.25, "time between estimates on the way, s; between two motions the newest is carried on", minimum=0.02
+    )
+    heartbeat: float = setting(0.9, "time after which a standing target is told again, s", minimum=0.05)
 
     @property
     def window(self) -> WindowSettings:
@@ -69,6 +74,8 @@ class Event:
     """None: time passed, or all starts anew."""
     restart: bool = False
     """The past is of another time or too long ago."""
+    ahead: float = 0.0
+    """Share of the newest motion by which the target has probably gone on since."""
 
 
 class Way:
@@ -128,6 +135,7 @@ class Walk:
         self._pending: deque[Row] = deque(maxlen=self._settings.window.length)
         self._index: int | None = None
         self._moved_ns: int | None = None
+        self._lasted_ns = round(_STEP * 1e9)
         self._told_ns: int | None = None
 
     def add(self, sample: Sample) -> list[Event]:
@@ -152,10 +160,13 @@ class Walk:
         self._pending.append(row)
         if self._told_ns is None:
             self._told_ns = row.t_ns
-        if not restart and row.t_ns - self._told_ns < self._settings.heartbeat * 1e9:
+        ahead = 0.0 if self._moved_ns is None else (row.t_ns - self._moved_ns) / self._lasted_ns
+        walking = 0.0 < ahead <= _CARRIED
+        due = self._settings.interval if walking else self._settings.heartbeat
+        if not restart and row.t_ns - self._told_ns < due * 1e9:
             return None
         self._told_ns = row.t_ns
-        return Event(row.t_ns, None, restart)
+        return Event(row.t_ns, None, restart, ahead if walking else 0.0)
 
     def _walked(self, motion: Motion) -> None:
         """Lay the rows since the last motion out along its way."""
@@ -170,6 +181,6 @@ class Walk:
         # Where the target stood, nothing was walked: the last row of it is enough.
         rows = [row for row in rows if row.t_ns >= began] or rows[-1:]
         self._moved_ns = motion.t_ns
-        span = max(motion.t_ns - began, 1)
+        self._lasted_ns = span = max(motion.t_ns - began, 1)
         share = np.array([max(row.t_ns - began, 0) / span for row in rows])
         self.way.extend(start + share * (end - start), np.array([row.values for row in rows]), end)
