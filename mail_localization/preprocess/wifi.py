@@ -148,6 +148,10 @@ class AccessPoints:
         return cls(addresses, columns, offsets, location, spread, reach, bool(tensors[f"{prefix}consensus"][0]))
 
 
+KEPT = 4096
+"""Results kept at most: a radio hears hundreds of access points, hostile scans hold any number of addresses."""
+
+
 class WifiMemory:
     """Keep the newest result of every access point, and forget it when it is too old.
 
@@ -214,12 +218,16 @@ class WifiMemory:
             return False
         fresh = False
         for reading in readings:
+            if reading.age > self.settings.max_age:
+                continue
+            fresh = True
             received = t_ns - round(max(reading.age, 0.0) * 1e9)
-            fresh |= received >= t_ns - self.settings.max_age_ns
             if received >= self._newest.get(reading.bssid, (received, 0.0))[0]:
                 self._newest[reading.bssid] = (received, reading.rssi_dbm)
         if readings and not fresh:
             self.counters["wifi.stale"] += 1
+        if len(self._newest) > KEPT:
+            self._newest = dict(sorted(self._newest.items(), key=lambda item: item[1][0])[-KEPT // 2 :])
         return fresh
 
     def _usable(self, readings: Iterable[WifiReading]) -> Iterable[WifiReading]:

@@ -48,6 +48,21 @@ def test_scan_of_stale_results_alone_is_refused() -> None:
     assert memory.counters == {"wifi.stale": 1}
 
 
+def test_age_beyond_all_stamps_is_stale() -> None:
+    memory = WifiMemory(WifiSettings())
+    assert memory.add(scan(100, ("a", -50.0, 1e300))) is None
+    assert memory.counters["wifi.stale"] == 1
+
+
+def test_memory_is_bounded() -> None:
+    memory = WifiMemory(WifiSettings())
+    for k in range(20):
+        memory.add(scan(100 + k / 100, *((f"{k}-{n}", -50.0) for n in range(1000))))
+    heard = memory.heard(at(101))
+    assert 1000 <= len(heard) <= 4096
+    assert "19-999" in heard
+
+
 def test_older_result_does_not_replace_a_newer_one() -> None:
     memory = WifiMemory(WifiSettings(max_age=4.0))
     memory.add(scan(0, ("a", -50.0)))
