@@ -107,3 +107,7 @@ class PoseEstimate:
     """(2, 2) of the position, m^2; positive definite."""
     modes: tuple[Mode, ...] = ()
     """Peaks of the posterior where the method knows them, heaviest first."""
+    yaw: float | None = None
+    """Heading of the base in `map`, rad; None where the method knows the position only."""
+    yaw_stddev: float | None = None
+    """Standard deviation of `yaw`, rad; given with it."""
