@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mail_localization.config import Settings, group
 from mail_localization.errors import importing
+from mail_localization.estimator import Estimator
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, require_method
 from mail_localization.models.embedded import STARTER, embedded
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
@@ -110,7 +111,7 @@ class WindowedConfig(Settings):
     magnetic: MagneticSettings = group(MagneticSettings)
 
 
-class WindowedLocalizer:
+class WindowedLocalizer(Estimator):
     """A Localizer that predicts the position at the end of each sliding window."""
 
     batch = 64
@@ -125,39 +126,31 @@ class WindowedLocalizer:
         length = config.window.length + self._features.margin
         self._window = SlidingWindow(length, config.window.hop, self._sensors.width)
         self.inputs = self._sensors.inputs
-        self.counters = self._sensors.counters
 
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        """Feed one sample of any kind."""
-        window = self._window_of(sample)
-        return None if window is None else self._estimates([window])[0]
+    @property
+    def counters(self) -> Counter[str]:
+        """What was refused, by `STREAM.REASON`."""
+        return self._sensors.counters
 
-    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
-        """Feed one magnetometer reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
-        """Feed one IMU reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
-        """Feed one Wi-Fi scan, which this method does not use."""
-        return None
-
-    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
-        """Feed one odometry pose, which this method does not use."""
-        return None
-
-    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
-        """Yield the estimates of `add`, computed in batches (equal up to float32 rounding of the network)."""
-        windows = (window for sample in samples if (window := self._window_of(sample)) is not None)
-        while batch := list(itertools.islice(windows, self.batch)):
-            yield from self._estimates(batch)
+    @property
+    def fill(self) -> float:
+        """Share of the window that is filled, 0 to 1."""
+        return self._window.fill
 
     def reset(self) -> None:
         """Forget all samples; the counters stay."""
         self._sensors.reset()
         self._window.reset()
+
+    def _take(self, sample: Sample) -> PoseEstimate | None:
+        window = self._window_of(sample)
+        return None if window is None else self._estimates([window])[0]
+
+    def _take_all(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
+        # In batches: equal up to float32 rounding of the network.
+        windows = (window for sample in samples if (window := self._window_of(sample)) is not None)
+        while batch := list(itertools.islice(windows, self.batch)):
+            yield from self._estimates(batch)
 
     def _window_of(self, sample: Sample) -> Window | None:
         """Return the newest window that the sample completes."""
@@ -184,13 +177,22 @@ def told_where(
         yield sample
 
 
-Loader = Callable[[ModelCard, Tensors, int], Localizer]
+SURE = 0.5
+"""Weight of the heaviest mode from which on an estimate with several is not called ambiguous."""
+
+
+def is_ambiguous(estimate: PoseEstimate) -> bool:
+    """Tell whether the target may as well be somewhere else: several modes, none with most of the weight."""
+    return len(estimate.modes) > 1 and estimate.modes[0].weight < SURE
+
+
+Loader = Callable[[ModelCard, Tensors, int], Estimator]
 
 
 def _windowed(module: str) -> Loader:
     """Return a loader for a method whose module offers `load_predictor(card, tensors)`."""
 
-    def load(card: ModelCard, tensors: Tensors, hop: int) -> Localizer:
+    def load(card: ModelCard, tensors: Tensors, hop: int) -> Estimator:
         # A method is imported when a model asks for it: not every model needs torch.
         with importing(f"method {card.method}"):
             predictor: Predictor = importlib.import_module(module).load_predictor(card, tensors)
@@ -202,9 +204,9 @@ def _windowed(module: str) -> Loader:
 def _loads(module: str) -> Loader:
     """Return a loader for a method whose module offers `load(card, tensors, hop)`: a Localizer of its own."""
 
-    def load(card: ModelCard, tensors: Tensors, hop: int) -> Localizer:
+    def load(card: ModelCard, tensors: Tensors, hop: int) -> Estimator:
         with importing(f"method {card.method}"):
-            localizer: Localizer = importlib.import_module(module).load(card, tensors, hop)
+            localizer: Estimator = importlib.import_module(module).load(card, tensors, hop)
         return localizer
 
     return load
@@ -213,13 +215,13 @@ def _loads(module: str) -> Loader:
 def _starts(module: str) -> Loader:
     """Return a loader as `_loads` does, for a method whose folder carries the method that it starts with too."""
 
-    def load(card: ModelCard, tensors: Tensors, hop: int) -> Localizer:
+    def load(card: ModelCard, tensors: Tensors, hop: int) -> Estimator:
         inner = embedded(tensors, STARTER)
         if inner is not None:
             require_method(inner[0].method, LOADERS)
         starter = None if inner is None else LOADERS[inner[0].method](*inner, hop)
         with importing(f"method {card.method}"):
-            localizer: Localizer = importlib.import_module(module).load(card, tensors, hop, starter)
+            localizer: Estimator = importlib.import_module(module).load(card, tensors, hop, starter)
         return localizer
 
     return load
@@ -244,7 +246,7 @@ LOADERS: dict[str, Loader] = {
 }
 
 
-def load_localizer(folder: Path, hop: int = 0) -> Localizer:
+def load_localizer(folder: Path, hop: int = 0) -> Estimator:
     """Load the method in a model folder.
 
     Args:

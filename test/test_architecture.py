@@ -28,12 +28,13 @@ ROS |= {
 }
 HEAVY = {"torch", "rosbags", "matplotlib", "scipy", "rclpy", "safetensors"}
 
-BASE = {"types", "errors", "config", "files"}
+BASE = {"types", "errors", "config", "files", "estimator"}
 METHOD_PARTS = {"preprocess", "data", "models", "matching", "motion"}
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
     "files": set(),
+    "estimator": {"types"},
     "config": {"errors"},
     "preprocess": BASE,
     "data": BASE | {"preprocess"},

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from mail_localization.config import Settings, group, setting
+from mail_localization.estimator import Estimator
 from mail_localization.matching.magicol_filter import EvidenceSettings, MagicolFilter
 from mail_localization.matching.magicol_smoother import Run, smoothed
 from mail_localization.matching.particles import CloudEstimate, ParticleSettings
@@ -21,15 +22,7 @@ from mail_localization.matching.sequences import MagneticMatcher, SequenceSettin
 from mail_localization.matching.walk import Event, FieldSettings, Walk
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.motion.tracker import Motion, MotionCalibration, MotionSettings, MotionTracker
-from mail_localization.types import (
-    FloatArray,
-    ImuSample,
-    MagneticSample,
-    OdometrySample,
-    PoseEstimate,
-    Sample,
-    WifiScan,
-)
+from mail_localization.types import FloatArray, PoseEstimate, Sample
 
 METHOD = "magicol"
 
@@ -59,7 +52,7 @@ class MagicolConfig(Settings):
     seed: int = setting(0, "seed of the particles", minimum=0)
 
 
-class Magicol:
+class Magicol(Estimator):
     """The Localizer: forward filter online, forward and backward filter in `smooth`."""
 
     method = METHOD
@@ -93,34 +86,11 @@ class Magicol:
         self.reset()
         self._given = (np.array(position, dtype=np.float64), stddev)
 
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        """Feed one sample of any kind."""
+    def _take(self, sample: Sample) -> PoseEstimate | None:
         estimate = None
         for event in self._walk.add(sample):
             estimate = self._follow(event) or estimate
         return estimate
-
-    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
-        """Feed one magnetometer reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
-        """Feed one IMU reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
-        """Feed one Wi-Fi scan, which this method does not use."""
-        return None
-
-    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
-        """Feed one odometry pose; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
-        """Yield the estimates of `add`, sample by sample."""
-        for sample in samples:
-            if (estimate := self.add(sample)) is not None:
-                yield estimate
 
     def smooth(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
         """Yield offline estimates of whole recordings: forward and backward filter combined."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from mail_localization.config import Settings, group, setting
 from mail_localization.errors import ConfigError
+from mail_localization.estimator import Estimator
 from mail_localization.matching.magnetic_map import MagneticMap, MapSettings
 from mail_localization.matching.map_filter import FilterSettings, MapFilter, Reading
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
@@ -19,16 +19,7 @@ from mail_localization.motion.tracker import Motion, MotionCalibration, MotionSe
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.windows import WindowSettings
-from mail_localization.types import (
-    FloatArray,
-    ImuSample,
-    MagneticSample,
-    Mode,
-    OdometrySample,
-    PoseEstimate,
-    Sample,
-    WifiScan,
-)
+from mail_localization.types import FloatArray, Mode, PoseEstimate, Sample
 
 _LONGEST_MOTION_NS = 1_500_000_000
 """Readings older than this before a motion's end were taken standing."""
@@ -95,7 +86,7 @@ class FieldRows:
         return np.concatenate([fields, np.linalg.norm(fields, axis=1, keepdims=True)], axis=1)
 
 
-class MaLoc:
+class MaLoc(Estimator):
     """The Localizer: samples to motions and the field read on each, and on to the filter."""
 
     method = "maloc"
@@ -130,8 +121,7 @@ class MaLoc:
         self._filter.start_at(position, stddev)
         self._converged = True
 
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        """Feed one sample of any kind."""
+    def _take(self, sample: Sample) -> PoseEstimate | None:
         rows = self._sensors.add(sample)
         for row in rows:
             self._buffer_row(row.t_ns, row.values)
@@ -141,26 +131,6 @@ class MaLoc:
         if motions:
             return self._estimate(motions[-1].t_ns)
         return self._between(rows[-1].t_ns) if rows else None
-
-    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
-        """Feed one magnetometer reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
-        """Feed one IMU reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
-        """Feed one Wi-Fi scan, which this method does not use."""
-        return None
-
-    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
-        """Feed one odometry pose; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
-        """Yield the estimates of `add`."""
-        return (estimate for sample in samples if (estimate := self.add(sample)) is not None)
 
     def log_likelihood(self, xy: FloatArray) -> FloatArray:
         """Return the log density (K,) of the particles at (K, 2), m; all alike before the first motion."""

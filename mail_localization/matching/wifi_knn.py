@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mail_localization.config import Settings, group, setting
+from mail_localization.estimator import Estimator
 from mail_localization.matching.radio_map import (
     HorusMap,
     HorusSettings,
@@ -22,16 +23,7 @@ from mail_localization.matching.radio_map import (
 )
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.preprocess.wifi import AccessPoints, WifiMemory, WifiSettings
-from mail_localization.types import (
-    FloatArray,
-    ImuSample,
-    MagneticSample,
-    Mode,
-    OdometrySample,
-    PoseEstimate,
-    Sample,
-    WifiScan,
-)
+from mail_localization.types import FloatArray, Mode, PoseEstimate, Sample, WifiScan
 
 _MODES = 5
 """Most modes of an estimate."""
@@ -98,7 +90,7 @@ class Calibration:
         return cls(stretch, variance, bandwidth, lost, usual, growth)
 
 
-class WifiKnn:
+class WifiKnn(Estimator):
     """Localizer that answers each scan with enough fresh, known access points."""
 
     method = "wifi_knn"
@@ -113,21 +105,20 @@ class WifiKnn:
         self._calibration = calibration
         self._area = float(np.prod(np.maximum(np.ptp(extent, axis=0), 1.0)))
         self._memory = WifiMemory(config.wifi, access_points)
-        self.counters = self._memory.counters
         self.reset()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was refused, by `STREAM.REASON`."""
+        return self._memory.counters
 
     def reset(self) -> None:
         """Forget all scans; the counters stay."""
         self._memory.reset()
         self._matches: Matches | None = None
 
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        """Feed one sample of any kind."""
-        return self.add_wifi(sample) if isinstance(sample, WifiScan) else None
-
-    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
-        """Feed one scan; return the estimate, where it has enough fresh known access points."""
-        t_ns = self._memory.add(sample)
+    def _take(self, sample: Sample) -> PoseEstimate | None:
+        t_ns = self._memory.add(sample) if isinstance(sample, WifiScan) else None
         heard = None if t_ns is None else self._memory.vector(t_ns)
         if t_ns is None or heard is None:
             return None
@@ -137,25 +128,6 @@ class WifiKnn:
         self._matches = matches = self._map.match(rssi, weights)
         covariance = self._calibration.covariance(matches)
         return PoseEstimate(t_ns, matches.mean, covariance, modes(matches, self._calibration))
-
-    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
-        """Feed one magnetometer reading, which this method does not use."""
-        return None
-
-    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
-        """Feed one IMU reading, which this method does not use."""
-        return None
-
-    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
-        """Feed one odometry pose, which this method does not use."""
-        return None
-
-    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
-        """Yield the estimates that `add` gives sample by sample."""
-        for sample in samples:
-            estimate = self.add(sample)
-            if estimate is not None:
-                yield estimate
 
     def log_likelihood(self, xy: FloatArray) -> FloatArray:
         """Return the log-likelihood (K,) of the newest scan with an estimate at positions (K, 2), m; 0 before."""

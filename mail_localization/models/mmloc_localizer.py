@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mail_localization.estimator import Estimator
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.models.heatmap import HeatmapHead
 from mail_localization.models.mmloc import MmlocModelConfig, MmlocPlus
@@ -19,16 +20,7 @@ from mail_localization.models.regressor import state
 from mail_localization.preprocess.modal_batch import ModalFrontEnd, NetworkInputs, tells_a_place
 from mail_localization.preprocess.modalities import MODALITIES, ModalWindow, ModalWindows
 from mail_localization.preprocess.wifi import AccessPoints
-from mail_localization.types import (
-    FloatArray,
-    ImuSample,
-    MagneticSample,
-    Mode,
-    OdometrySample,
-    PoseEstimate,
-    Sample,
-    WifiScan,
-)
+from mail_localization.types import FloatArray, Mode, PoseEstimate, Sample
 
 METHOD = "mmloc_plus"
 PATTERNS = 2 ** len(MODALITIES)
@@ -62,7 +54,7 @@ def patterns(mask: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     return np.asarray((mask.astype(np.int64) << np.arange(len(MODALITIES))).sum(axis=1))
 
 
-class MmlocLocalizer:
+class MmlocLocalizer(Estimator):
     """Estimate the position at every hop of the clock from the modalities that are there.
 
     It begins with the first magnetic window or the first fresh Wi-Fi scan, whichever comes first.
@@ -83,36 +75,24 @@ class MmlocLocalizer:
         """What was refused, by `STREAM.REASON`."""
         return self._windows.counters
 
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        """Feed one sample of any kind; of several estimates that it makes possible, the newest is returned."""
-        estimates = self._estimates(self._windows.add(sample)[-1:])
-        return estimates[-1] if estimates else None
-
-    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
-        """Feed one magnetometer reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
-        """Feed one IMU reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
-        """Feed one Wi-Fi scan; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
-        """Feed one odometry pose, which this method does not use."""
-        return None
-
-    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
-        """Yield the estimates of `add`, computed in batches (equal up to float32 rounding of the network)."""
-        windows = (made[-1] for sample in samples if (made := self._windows.add(sample)))
-        while batch := list(itertools.islice(windows, self.batch)):
-            yield from self._estimates(batch)
+    @property
+    def fill(self) -> float:
+        """Share of the fullest sensor's window that is filled, 0 to 1."""
+        return self._windows.fill
 
     def reset(self) -> None:
         """Forget all samples; the counters stay."""
         self._windows.reset()
+
+    def _take(self, sample: Sample) -> PoseEstimate | None:
+        estimates = self._estimates(self._windows.add(sample)[-1:])
+        return estimates[-1] if estimates else None
+
+    def _take_all(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
+        # In batches: equal up to float32 rounding of the network.
+        windows = (made[-1] for sample in samples if (made := self._windows.add(sample)))
+        while batch := list(itertools.islice(windows, self.batch)):
+            yield from self._estimates(batch)
 
     def _estimates(self, windows: Sequence[ModalWindow]) -> list[PoseEstimate]:
         if not windows:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from mail_localization.config import Settings, group, setting
+from mail_localization.estimator import STREAMS, Estimator
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.motion.reckoning import Reckoning
 from mail_localization.motion.tracker import MotionCalibration, MotionSettings, MotionTracker
 from mail_localization.preprocess.stamps import StampGate
 from mail_localization.preprocess.stamps import Step as StampStep
-from mail_localization.types import (
-    FloatArray,
-    ImuSample,
-    MagneticSample,
-    OdometrySample,
-    PoseEstimate,
-    Sample,
-    WifiScan,
-)
+from mail_localization.types import FloatArray, PoseEstimate, Sample, WifiScan
 
 _GATE_NS = 2_000_000_000
-_STREAMS = {MagneticSample: "mag", ImuSample: "imu", OdometrySample: "odom", WifiScan: "wifi"}
 _CALIBRATION, _DRIFT = "motion.", "drift"
 
 
@@ -52,23 +44,7 @@ class PdrConfig(Settings):
     )
 
 
-class Starter(Protocol):
-    """What is needed of the Localizer that gives the first pose."""
-
-    inputs: frozenset[str]
-
-    @property
-    def counters(self) -> Counter[str]:
-        """What was refused, by `STREAM.REASON`."""
-
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        """Feed one sample; return the estimate it makes possible, if any."""
-
-    def reset(self) -> None:
-        """Forget all samples."""
-
-
-class Pdr:
+class Pdr(Estimator):
     """A Localizer that adds up pieces of way from a start.
 
     The start is told (`start_at`) or comes from the starter: its positions over the first `settle` metres, each
@@ -84,7 +60,7 @@ class Pdr:
     method = "pdr"
 
     def __init__(
-        self, config: PdrConfig, calibration: MotionCalibration, drift: float, starter: Starter | None = None
+        self, config: PdrConfig, calibration: MotionCalibration, drift: float, starter: Estimator | None = None
     ) -> None:
         self.config = config
         self._interval_ns = round(config.standing_interval * 1e9)
@@ -93,14 +69,19 @@ class Pdr:
         self.reckoning = Reckoning(calibration.heading_offset, config.settle, drift)
         self.inputs = self._tracker.inputs | (starter.inputs if starter is not None else frozenset())
         self._gates: dict[str, StampGate[Sample]] = {
-            name: StampGate(_GATE_NS) for name in _STREAMS.values() if name != "wifi"
+            name: StampGate(_GATE_NS) for name in STREAMS.values() if name != "wifi"
         }
-        self.counters = self._tracker.counters
+        self._refused = self._tracker.counters
         self._from_ns: int | None = None
         self._due_ns: int | None = None
         self._imu_ns: int | None = None
         self._speed = calibration.speed_mean
         self.reset()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was refused, by `STREAM.REASON`."""
+        return self._refused
 
     def reset(self) -> None:
         """Forget all samples and the start; the counters stay."""
@@ -120,17 +101,14 @@ class Pdr:
         self.reckoning.begin(np.array(position, dtype=np.float64), max(stddev, 0.01) ** 2 * np.eye(2), course)
         self._from_ns, self._due_ns = t_ns, None
 
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        """Feed one sample of any kind; return the newest estimate it makes possible, if any."""
-        stream = _STREAMS[type(sample)]
-        if stream not in self.inputs:
-            return None
+    def _take(self, sample: Sample) -> PoseEstimate | None:
+        stream = STREAMS[type(sample)]
         if stream == "wifi":
             return self._advance(sample)
         newest = None
         for step, _, item in self._gates[stream].admit(sample.t_ns, sample):
             if step is StampStep.BACK:
-                self.counters[f"{stream}.clock_set_back"] += 1
+                self._refused[f"{stream}.clock_set_back"] += 1
                 self._set_back(stream)
             elif step is StampStep.GAP and stream == "imu":
                 self._miss(item.t_ns)
@@ -138,28 +116,8 @@ class Pdr:
                 self._imu_ns = item.t_ns
             newest = self._advance(item) or newest
         if verdict := self._gates[stream].verdict:
-            self.counters[f"{stream}.{verdict}"] += 1
+            self._refused[f"{stream}.{verdict}"] += 1
         return newest
-
-    def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
-        """Feed one magnetometer reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_imu(self, sample: ImuSample) -> PoseEstimate | None:
-        """Feed one IMU reading; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_wifi(self, sample: WifiScan) -> PoseEstimate | None:
-        """Feed one Wi-Fi scan; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def add_odometry(self, sample: OdometrySample) -> PoseEstimate | None:
-        """Feed one odometry pose; return the estimate it makes possible, if any."""
-        return self.add(sample)
-
-    def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
-        """Yield the estimates that `add` gives sample by sample."""
-        return (estimate for sample in samples if (estimate := self.add(sample)) is not None)
 
     def _miss(self, t_ns: int) -> None:
         """Note what may have been walked while the IMU was silent."""
@@ -199,7 +157,7 @@ class Pdr:
             return None
         estimate = self._starter.add(sample)
         # Both see the same samples: the larger number of a reason is the number of samples refused.
-        self.counters |= self._starter.counters
+        self._refused |= self._starter.counters
         return estimate
 
     def _estimate(self, t_ns: int) -> PoseEstimate | None:
@@ -216,7 +174,7 @@ def to_tensors(calibration: MotionCalibration, drift: float) -> Tensors:
     return {name: np.array([value]) for name, value in {**values, _DRIFT: drift}.items()}
 
 
-def load(card: ModelCard, tensors: Tensors, hop: int, starter: Starter | None) -> Pdr:
+def load(card: ModelCard, tensors: Tensors, hop: int, starter: Estimator | None) -> Pdr:
     """Build the Localizer from a model folder's content and the starter found in it."""
     config = PdrConfig.from_mapping(card.settings, "model.json")
     with reading_tensors(card):

@@ -128,6 +128,11 @@ class ModalWindows:
         total = sum([*parts, self._late], Counter[str]())
         return total + self._memory.counters if self._memory else total
 
+    @property
+    def fill(self) -> float:
+        """Share of the fullest sensor's window that is filled, 0 to 1; 0 where there is Wi-Fi only."""
+        return max((stream.fill for stream in self._streams.values()), default=0.0)
+
     def reset(self) -> None:
         """Forget all samples; the counters stay."""
         for stream in self._streams.values():
@@ -218,6 +223,11 @@ class _Stream:
         self._hop = hop
         self._window = SlidingWindow(length, hop, rows.width)
         self.forget()
+
+    @property
+    def fill(self) -> float:
+        """Share of the window that is filled, 0 to 1."""
+        return self._window.fill
 
     def forget(self) -> None:
         """Start the window anew."""

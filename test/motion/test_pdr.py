@@ -10,27 +10,31 @@ from surveys import SECOND_NS, START_NS
 from walks import SQUARE, drive, walk
 
 from mail_localization.data.reference import Reference
+from mail_localization.estimator import Estimator
 from mail_localization.localizer import Localizer, Startable, told_where
 from mail_localization.motion.pdr import Pdr, PdrConfig
 from mail_localization.motion.tracker import MotionCalibration, MotionSettings
-from mail_localization.types import ImuSample, MagneticSample, PoseEstimate, ReferencePose, Sample, WifiScan
+from mail_localization.types import ImuSample, PoseEstimate, ReferencePose, Sample, WifiScan
 
 # 60 steps of 0.6 m: swing 4 m/s^2, of which the filter leaves nearly all at 2 Hz.
 CALIBRATION = MotionCalibration(weinberg_k=0.435, heading_offset=-0.4, heading_offset_std=0.1)
 
 
-class Beacon:
+class Beacon(Estimator):
     """A starter that knows the truth, now and then."""
 
     inputs = frozenset({"mag"})
 
     def __init__(self, reference: Reference) -> None:
-        self.counters: Counter[str] = Counter()
         self._reference = reference
         self._due = 0
 
-    def add(self, sample: Sample) -> PoseEstimate | None:
-        if not isinstance(sample, MagneticSample) or sample.t_ns < self._due:
+    @property
+    def counters(self) -> Counter[str]:
+        return Counter()
+
+    def _take(self, sample: Sample) -> PoseEstimate | None:
+        if sample.t_ns < self._due:
             return None
         position = self._reference.at(np.array([sample.t_ns]))[0]
         self._due = sample.t_ns + SECOND_NS
