@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mail_localization.data.wifi_json import scan_from_json, scan_to_json
+from mail_localization.data.wifi_json import scan_to_json
+from mail_localization.data.wifi_mapping import scan_from_json
 from mail_localization.types import (
     ImuSample,
     MagneticSample,

@@ -26,7 +26,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile
 
 from mail_localization.data.recording import Recording, Topics
-from mail_localization.data.wifi_json import scan_from_json
+from mail_localization.data.wifi_mapping import scan_from_json
 from mail_localization.errors import EvaluationError, RecordingError
 from mail_localization.ros.conversions import pose_from_msg
 from mail_localization.ros.localizer_node import NAME, TOPICS
