@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +17,9 @@ from rosgraph_msgs.msg import Clock
 
 from mail_localization.config import Settings, setting
 from mail_localization.data.recording import open_bag
-from mail_localization.errors import RecordingError
+from mail_localization.errors import ConfigError, RecordingError
 from mail_localization.ros.conversions import time_to_msg
+from mail_localization.ros.message_types import message_class
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
@@ -123,7 +123,10 @@ class Player:
 
     def _advertise(self, bag: Path, topic: str, msgtype: str, qos: QoSProfile) -> None:
         if topic not in self.publishers:
-            kind = message_class(bag, topic, msgtype)
+            try:
+                kind = message_class(msgtype)
+            except ConfigError as err:
+                raise RecordingError(f"{bag}: topic {topic!r}: {err}; or name the topics to play with --only") from err
             self.publishers[topic] = self._node.create_publisher(kind, self._remap.get(topic, topic), qos)
 
     def _send(self, publisher: Publisher, raw: bytes) -> None:
@@ -162,19 +165,6 @@ def play_bags(
             repeat = loop
     finally:
         rclpy.try_shutdown()
-
-
-def message_class(bag: Path, topic: str, msgtype: str) -> type:
-    """Import the class of a message type such as `sensor_msgs/msg/Imu`."""
-    package, _, name = msgtype.partition("/msg/")
-    try:
-        kind: type = getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError, ValueError) as err:
-        raise RecordingError(
-            f"{bag}: topic {topic!r} is {msgtype}, which is not installed; install the ROS package {package!r}, "
-            "or name the topics to play with --only"
-        ) from err
-    return kind
 
 
 def _sleep_until(instant: float) -> None:

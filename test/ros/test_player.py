@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import wifi_messages
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import QoSProfile
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -16,8 +17,9 @@ from surveys import START_NS, corridor_walk
 from mail_localization.cli import main
 from mail_localization.data import messages
 from mail_localization.data.recording import open_bag
-from mail_localization.errors import RecordingError
-from mail_localization.ros.player import Player, PlaySettings, message_class
+from mail_localization.errors import ConfigError, RecordingError
+from mail_localization.ros.message_types import message_class
+from mail_localization.ros.player import Player, PlaySettings
 from mail_localization.types import MagneticSample
 
 DEEP = QoSProfile(depth=2000)
@@ -86,10 +88,18 @@ def test_play_loops_until_interrupted(survey) -> None:
     assert lines[1].startswith("played 811 messages on 3 topics") and lines[2] == lines[1]
 
 
-@pytest.mark.parametrize("msgtype", ["absent_msgs/msg/Thing", "std_msgs/msg/Absent", "nonsense"])
-def test_message_type_that_is_not_installed_is_named(msgtype: str) -> None:
-    with pytest.raises(RecordingError, match=f"bag: topic '/t' is {msgtype}, which is not installed"):
-        message_class(Path("bag"), "/t", msgtype)
+def test_message_type_that_is_not_installed_is_named(peer, tmp_path: Path) -> None:
+    bag = wifi_messages.write_bag(tmp_path / "bag", [wifi_messages.fingerprint()])
+    with pytest.raises(RecordingError, match=r"bag: topic '/wifi/scan': .*wifi_scan/msg/Fingerprint is not installed"):
+        Player(peer.node, [bag])
+    with pytest.raises(RecordingError, match="none of the topics /mag"):
+        Player(peer.node, [bag], PlaySettings(only=("/mag",)))
+
+
+@pytest.mark.parametrize("name", ["absent_msgs/msg/Thing", "std_msgs/msg/Absent", "os/msg/path", "nonsense", "a.b/C"])
+def test_what_is_no_installed_message_type_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        message_class(name)
 
 
 @pytest.mark.parametrize(
