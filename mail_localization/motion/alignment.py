@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mail_localization.motion.planar import rotation
 from mail_localization.types import FloatArray
 
 _CORRELATED = 5.0
@@ -33,12 +34,6 @@ class Placement:
         across = np.array([-arm[1], arm[0]])
         covariance = self.stddev**2 * np.eye(2) + self.turn_std**2 * np.outer(across, across)
         return self.origin + arm, covariance
-
-
-def rotation(angle: float) -> FloatArray:
-    """Return the matrix (2, 2) that turns by an angle, rad."""
-    cosine, sine = math.cos(angle), math.sin(angle)
-    return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def align(

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mail_localization.motion.alignment import Placement, align, rotation
+from mail_localization.motion.alignment import Placement, align
+from mail_localization.motion.planar import rotation
 
 WAYS = np.array([[0, 0], [4, 0], [8, 0], [8, 4], [8, 8], [4, 8]], dtype=float)
 ORIGIN = np.array([10.0, 5.0])

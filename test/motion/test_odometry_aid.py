@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from surveys import SECOND_NS, START_NS
+from walks import SQUARE, place_at
+
+from mail_localization.estimator import Estimator
+from mail_localization.motion.odometry_aid import OdometryAided
+from mail_localization.motion.planar import PlanarTransform, odom_T_base, wrapped
+from mail_localization.types import MagneticSample, OdometrySample, PoseEstimate, Sample
+
+MAP_T_ODOM = PlanarTransform(3.0, -2.0, 0.7)
+ALIAS = np.array([25.0, -30.0])
+
+
+class Beacon(Estimator):
+    """A Localizer whose samples hold the position: what is aided is not the matter here."""
+
+    method, inputs = "beacon", frozenset({"mag"})
+
+    def __init__(self, stddev: float = 5.0) -> None:
+        self._covariance = stddev**2 * np.eye(2)
+        self._counters: Counter[str] = Counter()
+        self.started: list[float] = []
+
+    @property
+    def counters(self) -> Counter[str]:
+        return self._counters
+
+    def reset(self) -> None:
+        pass
+
+    def start_at(self, t_ns: int, position: np.ndarray, stddev: float) -> None:
+        self.started = position.tolist()
+
+    def _take(self, sample: Sample) -> PoseEstimate:
+        return PoseEstimate(sample.t_ns, np.array(sample.field[:2]), self._covariance)
+
+
+def truth(seconds: float, speed: float = 0.8) -> PlanarTransform:
+    return PlanarTransform(*place_at(SQUARE * 5, speed * seconds))
+
+
+def drive(
+    seconds: float = 60.0, aliases: float = 0.3, noise: float = 0.3, start_ns: int = START_NS, seed: int = 0,
+    map_T_odom: PlanarTransform = MAP_T_ODOM, since: float = 0.0, shift: np.ndarray | float = 0.0,
+) -> list[Sample]:  # fmt: skip
+    """Odometry at 10 Hz and positions at 2 Hz, a share of them aliases tens of metres away."""
+    rng = np.random.default_rng(seed)
+    odom_T_map, samples = map_T_odom.inverse(), []
+    for k in range(round(since * 10), round((since + seconds) * 10)):
+        t_ns, pose = start_ns + k * SECOND_NS // 10, truth(k / 10)
+        odom = odom_T_map @ pose
+        samples.append(OdometrySample(t_ns, odom.x, odom.y, odom.yaw))
+        if k % 5 == 0:
+            told = np.array([pose.x, pose.y]) + noise * rng.normal(size=2) + shift
+            told = told + (ALIAS + 5 * rng.normal(size=2) if rng.random() < aliases else 0.0)
+            samples.append(MagneticSample(t_ns, (*told.tolist(), 0.0)))
+    return samples
+
+
+def run(localizer: Estimator, samples: list[Sample]) -> list[PoseEstimate]:
+    return [estimate for sample in samples if (estimate := localizer.add(sample)) is not None]
+
+
+def errors(estimates: list[PoseEstimate], start_ns: int = START_NS) -> np.ndarray:
+    true = [truth((e.t_ns - start_ns) * 1e-9) for e in estimates]
+    return np.array([math.dist(e.position, (t.x, t.y)) for e, t in zip(estimates, true, strict=True)])
+
+
+def test_odometry_is_laid_into_the_map_despite_aliases() -> None:
+    aided = OdometryAided(Beacon())
+    estimates = run(aided, drive())
+    found = aided.map_T_odom()
+    assert found is not None
+    assert (found.x, found.y) == pytest.approx((MAP_T_ODOM.x, MAP_T_ODOM.y), abs=0.5)
+    assert found.yaw == pytest.approx(MAP_T_ODOM.yaw, abs=0.05)
+    # Thirty of a hundred positions are 39 m away; once the frame is known none of them gets through.
+    known = [e for e in estimates if e.yaw is not None]
+    assert len(known) > 50
+    assert errors(known).max() < 1.0
+    assert aided.counters["pose.contradicts_motion"] > 15
+
+
+def test_heading_is_that_of_the_base_in_the_map() -> None:
+    last = run(OdometryAided(Beacon()), drive())[-1]
+    assert last.yaw is not None and last.yaw_stddev is not None
+    assert abs(wrapped(last.yaw - truth((last.t_ns - START_NS) * 1e-9).yaw)) < 4 * last.yaw_stddev < 0.3
+
+
+def test_without_odometry_it_changes_nothing() -> None:
+    samples = [s for s in drive() if isinstance(s, MagneticSample)]
+    aided, plain = OdometryAided(Beacon()), Beacon()
+    assert [e.position.tolist() for e in run(aided, samples)] == [e.position.tolist() for e in run(plain, samples)]
+    assert aided.map_T_odom() is None
+    assert aided.carried().t_ns == samples[-1].t_ns
+
+
+def test_estimate_is_carried_to_the_newest_odometry() -> None:
+    aided = OdometryAided(Beacon())
+    run(aided, drive())
+    before, samples = aided.carried(), drive(seconds=5.0, since=60.0)
+    frame = aided.map_T_odom()
+    odometry = [s for s in samples if isinstance(s, OdometrySample)]
+    assert run(aided, odometry) == []
+    after = aided.carried()
+    assert after.t_ns == odometry[-1].t_ns
+    assert errors([after])[0] < 1.0
+    # Four metres without an estimate make it less certain, and leave map_T_odom where it was.
+    assert np.trace(after.covariance) > np.trace(before.covariance) + 0.02
+    assert dataclasses.astuple(aided.map_T_odom()) == pytest.approx(dataclasses.astuple(frame))
+
+
+def test_before_its_frame_is_known_the_way_widens_the_estimate() -> None:
+    aided = OdometryAided(Beacon())
+    run(aided, drive(seconds=5.0))
+    told = aided.carried()
+    run(aided, [s for s in drive(seconds=5.0, since=5.0) if isinstance(s, OdometrySample)])
+    carried = aided.carried()
+    assert aided.map_T_odom() is None
+    np.testing.assert_allclose(carried.position, told.position)
+    # 4.0 m on from the last estimate, half of its square on each axis.
+    assert carried.covariance[0, 0] - told.covariance[0, 0] == pytest.approx(0.5 * 4.32**2, rel=0.2)
+
+
+def test_odometry_that_starts_from_zero_again_goes_on_from_there() -> None:
+    aided = OdometryAided(Beacon())
+    run(aided, drive(seconds=40.0))
+    restarted = truth(40.0)  # map_T_odom of an odometry that is zero here and now
+    estimates = run(aided, drive(seconds=20.0, since=40.0, map_T_odom=restarted, seed=1))
+    assert aided.counters["odom.jump"] == 1
+    assert all(e.yaw is not None for e in estimates[1:])
+    assert errors(estimates[1:]).max() < 2.0
+    assert aided.map_T_odom().yaw == pytest.approx(restarted.yaw, abs=0.1)
+
+
+def test_clock_set_back_starts_anew() -> None:
+    aided = OdometryAided(Beacon())
+    first = run(aided, drive())
+    again = run(aided, drive())
+    assert aided.counters["odom.clock_set_back"] == 1
+    # Before the frame is found again they are the beacon's own.
+    assert [e.yaw for e in again[:30]] == [None] * 30
+    assert errors([e for e in again if e.yaw is not None]).max() < 1.0
+    assert abs(sum(e.yaw is None for e in again) - sum(e.yaw is None for e in first)) <= 8
+
+
+def test_carried_off_it_finds_itself_again() -> None:
+    aided = OdometryAided(Beacon())
+    run(aided, drive(seconds=40.0))
+    # Lifted and set down 20 m on: the odometry noticed nothing.
+    away = np.array([20.0, 0.0])
+    moved = run(aided, drive(seconds=60.0, since=40.0, shift=away, seed=2))
+    assert aided.counters["odom.realigned"] >= 1
+    late = [e for e in moved if e.t_ns > START_NS + 85 * SECOND_NS]
+    found = [PoseEstimate(e.t_ns, e.position - away, e.covariance) for e in late]
+    assert errors(found).max() < 1.5
+
+
+def test_pose_that_is_told_holds_at_once() -> None:
+    aided = OdometryAided(Beacon())
+    start = truth(0.0)
+    aided.start_at(START_NS, np.array([start.x, start.y]), 0.3, yaw=start.yaw, yaw_stddev=0.1)
+    estimates = run(aided, drive(seconds=10.0))
+    assert errors(estimates).max() < 1.0
+    assert aided._inner.started == [start.x, start.y]  # type: ignore[attr-defined]
+
+
+def test_standing_makes_it_no_more_certain_than_one_estimate() -> None:
+    aided = OdometryAided(Beacon(stddev=1.0))
+    aided.start_at(START_NS, np.zeros(2), 10.0, yaw=0.0, yaw_stddev=0.1)
+    for k in range(600):
+        t_ns = START_NS + k * SECOND_NS // 10
+        run(aided, [OdometrySample(t_ns, 0.0, 0.0, 0.0), MagneticSample(t_ns, (1.0, 0.0, 0.0))])
+    # A minute at ten a second, yet hardly more than the one position heard.
+    assert aided.carried().position == pytest.approx([1.0, 0.0], abs=0.1)
+    assert aided.carried().covariance[0, 0] > 0.1
+
+
+def test_memory_and_time_stay_bounded() -> None:
+    aided = OdometryAided(Beacon())
+    run(aided, drive(seconds=150.0, aliases=1.0))
+    assert len(aided._places) <= 48
+    assert len(aided._path._stamps) <= 101
+
+
+def test_broken_odometry_is_counted_and_left_out() -> None:
+    clean = drive(seconds=40.0)
+    bad = [OdometrySample(clean[-1].t_ns, *values) for values in ((math.nan, 0, 0), (0, 1e9, 0), (0, 0, math.inf))]
+    aided, twin = OdometryAided(Beacon()), OdometryAided(Beacon())
+    assert [e.position.tolist() for e in run(aided, clean[:300] + bad + clean[300:])] == [
+        e.position.tolist() for e in run(twin, clean)
+    ]
+    assert aided.counters["odom.non_finite"] == 2
+    assert aided.counters["odom.out_of_range"] == 1
+
+
+def test_frame_of_the_odometry_is_consistent_with_the_pose() -> None:
+    aided = OdometryAided(Beacon())
+    samples = drive()
+    run(aided, samples)
+    newest = next(s for s in reversed(samples) if isinstance(s, OdometrySample))
+    pose, carried = aided.map_T_odom() @ odom_T_base(newest), aided.carried()
+    assert (pose.x, pose.y, pose.yaw) == pytest.approx((*carried.position, carried.yaw))
