@@ -42,10 +42,11 @@ MAY_IMPORT = {
     "motion": BASE | {"preprocess", "models"},
     "matching": BASE | {"preprocess", "models", "motion"},
     "localizer": BASE | METHOD_PARTS,
+    "health": BASE | {"preprocess"},
     "training": BASE | METHOD_PARTS | {"localizer"},
     # `evaluate --live` drives the real node through ros/live; it is imported only then.
     "evaluation": BASE | METHOD_PARTS | {"localizer", "ros"},
-    "ros": BASE | METHOD_PARTS | {"localizer"},
+    "ros": BASE | METHOD_PARTS | {"localizer", "health"},
     "methods": BASE | METHOD_PARTS | {"localizer", "training"},
     "experiments": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "methods"},
     "cli": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "ros", "methods", "experiments"},
