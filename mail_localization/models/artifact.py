@@ -45,6 +45,8 @@ class ModelCard:
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     """Package version, seed, date, command."""
+    profile: dict[str, Any] = field(default_factory=dict)
+    """What the survey's input looked like, as preprocess/profile.py reads it; empty in models made before it."""
 
 
 def save_model(folder: Path, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
