@@ -105,8 +105,8 @@ def _checked(field: dataclasses.Field[Any], value: Any, hint: Any) -> Any:
             raise ConfigError(f"{field.name}: expected {hint.__name__}, found {value!r}")
         return value
     doc = field.metadata.get("doc", "")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    if hint is float:
+        value = _float(value)
     if isinstance(value, list):
         value = tuple(value)
     kind = getattr(hint, "__origin__", hint)
@@ -124,11 +124,21 @@ def _checked(field: dataclasses.Field[Any], value: Any, hint: Any) -> Any:
 
 
 def _element(field: dataclasses.Field[Any], item: Any, kind: type) -> Any:
-    if kind is float and isinstance(item, int) and not isinstance(item, bool):
-        return float(item)
+    if kind is float:
+        item = _float(item)
     if not isinstance(item, kind) or (isinstance(item, bool) and kind is not bool):
         raise ConfigError(f"{field.name}: expected a list of {kind.__name__}, found {item!r} in it")
     return item
+
+
+def _float(value: Any) -> Any:
+    """Return an integer as a float, infinite where it is too large for one; anything else as it is."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _check_range(field: dataclasses.Field[Any], values: tuple[Any, ...]) -> None:

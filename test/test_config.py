@@ -34,6 +34,7 @@ def test_mapping_round_trip() -> None:
         ({"inner": {"rate_hz": True}}, "rate_hz: expected float, found True"),
         ({"inner": {"rate_hz": 0.5}}, "rate_hz: 0.5 is outside 1.0 to 100.0"),
         ({"inner": {"rate_hz": float("nan")}}, "rate_hz: nan is outside"),
+        ({"inner": {"rate_hz": 10**400}}, "rate_hz: inf is outside"),
         ({"inner": {"scales": [1, 2.5]}}, "scales: expected a list of int, found 2.5"),
         ({"inner": {"scales": [0]}}, "scales: 0 is outside 1 to inf"),
         ({"inner": 3}, "expected names and values, found 3"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mail_localization.config import Settings, setting
 from mail_localization.data import messages
 from mail_localization.data.reference import Reference
+from mail_localization.data.unpacking import bound_unpacking
 from mail_localization.errors import RecordingError, importing
 from mail_localization.types import ReferencePose, Sample
 
@@ -65,7 +66,8 @@ class RecordingInfo:
         values = json.loads(text)
         known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
         if known.get("origin_lat_lon") is not None:
-            known["origin_lat_lon"] = tuple(known["origin_lat_lon"])
+            latitude, longitude = known["origin_lat_lon"]
+            known["origin_lat_lon"] = (float(latitude), float(longitude))
         return cls(**known)
 
 
@@ -133,11 +135,11 @@ class Recording:
         self.path = Path(path)
         self.topics = topics
         self.problems: Counter[str] = Counter()
-        with open_bag(self.path) as reader:
+        with open_bag(self.path) as reader, _sound_metadata(self.path):
             self._streams = self._find_streams(reader)
-            self.counts = {c.topic: c.msgcount for c in reader.connections}
+            self.counts = {c.topic: int(c.msgcount) for c in reader.connections}
             empty = reader.message_count == 0
-            self.start_ns = 0 if empty else reader.start_time
+            self.start_ns = 0 if empty else int(reader.start_time)
             self.duration = 0.0 if empty else reader.duration * 1e-9
             self.info = _read_info(reader)
 
@@ -200,6 +202,15 @@ class Recording:
 
 
 @contextlib.contextmanager
+def _sound_metadata(path: Path) -> Iterator[None]:
+    """Turn metadata of the wrong types into a RecordingError: the library hands on what metadata.yaml holds."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, OverflowError) as err:
+        raise RecordingError(f"{path}: not a readable bag: damaged metadata: {err}") from err
+
+
+@contextlib.contextmanager
 def open_bag(path: Path) -> Iterator[AnyReader]:
     """Open a rosbag2 folder or file for raw reading.
 
@@ -208,6 +219,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     """
     with importing("reading recordings"):
         from rosbags.highlevel import AnyReader
+    bound_unpacking()
     try:
         reader = AnyReader([path], default_typestore=messages.default_typestore())
         reader.open()
@@ -270,5 +282,5 @@ def _read_info(reader: AnyReader) -> RecordingInfo:
     custom = storage.storage.metadata.custom or {}
     try:
         return RecordingInfo.from_json(custom[_INFO_KEY])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
         return RecordingInfo()

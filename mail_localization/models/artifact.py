@@ -40,6 +40,8 @@ class ModelCard:
     origin_lat_lon: list[float] | None = None
     """Latitude and longitude of the origin of `frame`, deg, where the survey has it."""
     access_points: list[str] = field(default_factory=list)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    """How large the errors are on recordings that the model was not made from, as calibration.Calibration reads it."""
     training_recordings: list[dict[str, Any]] = field(default_factory=list)
     """Name, role (train or validation), device and content hash of each."""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -47,6 +49,12 @@ class ModelCard:
     """Package version, seed, date, command."""
     profile: dict[str, Any] = field(default_factory=dict)
     """What the survey's input looked like, as preprocess/profile.py reads it; empty in models made before it."""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("method", str), ("settings", dict), ("frame", str)):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} is {value!r:.80}, expected {kind.__name__}")
 
 
 def save_model(folder: Path, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -102,7 +110,7 @@ def _load_card(folder: Path) -> tuple[ModelCard, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as err:
         raise ModelError(f"{path}: damaged: {err!r}; copy or train the model again") from err
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ModelError(
@@ -116,17 +124,17 @@ def _load_card(folder: Path) -> tuple[ModelCard, str]:
         if covariance.shape != (2, 2) or not (np.linalg.eigvalsh(covariance) > 0).all():
             raise ValueError(f"covariance {card.covariance!r} is not a positive definite 2 x 2 matrix")
         return card, str(content["hashes"][WEIGHTS_FILE])
-    except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as err:
+    except (KeyError, TypeError, ValueError, OverflowError, np.linalg.LinAlgError) as err:
         raise ModelError(f"{path}: damaged: {err}; copy or train the model again") from err
 
 
 @contextlib.contextmanager
 def reading_tensors(card: ModelCard) -> Iterator[None]:
-    """Turn a tensor that is missing or of the wrong shape into a ModelError."""
+    """Turn a tensor or a setting that is missing or of the wrong shape or type into a ModelError."""
     try:
         yield
-    except (KeyError, ValueError, RuntimeError) as err:
-        message = f"weights do not fit method {card.method!r}: {err}; train the model again"
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as err:
+        message = f"settings or weights do not fit method {card.method!r}: {err}; train the model again"
         raise ModelError(message) from err
 
 

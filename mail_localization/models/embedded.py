@@ -35,5 +35,5 @@ def embedded(tensors: Tensors, prefix: str) -> tuple[ModelCard, Tensors] | None:
         return None
     try:
         return ModelCard(**json.loads(packed.astype(np.uint8).tobytes())), inner
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, RecursionError) as err:
         raise ModelError(f"weights: the model under {prefix!r} is damaged: {err}; train the model again") from err

@@ -204,3 +204,25 @@ def test_recordings_are_found_at_and_under_paths(tmp_path: Path) -> None:
         find_recordings([tmp_path / "empty"])
     with pytest.raises(RecordingError, match=r"nowhere: no such file"):
         find_recordings([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("message_count: 7", "message_count: many"),
+        ("nanoseconds: 4", "nanoseconds: " + "9" * 400),
+        ("name: /imu/mag", "name: [1, 2]"),
+        ("mail_localization: '{", "mail_localization: '" + "[" * 200_000 + "{"),
+    ],
+    ids=["text for a number", "huge number", "list for a name", "deep JSON"],
+)
+def test_metadata_of_wrong_types_is_refused_or_left_out(tmp_path: Path, old: str, new: str) -> None:
+    write_recording(tmp_path / "bag", [*SAMPLES, *REFERENCES], RecordingInfo("phone"))
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    text = metadata.read_text()
+    assert old in text
+    metadata.write_text(text.replace(old, new))
+    try:
+        assert Recording(tmp_path / "bag").info == RecordingInfo()
+    except RecordingError as err:
+        assert "bag: not a readable bag" in str(err)

@@ -47,7 +47,9 @@ def test_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": "x"}', '{"schema_version": 1}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[" * 200_000, "[]", "{}", '{"schema_version": "x"}', '{"schema_version": 1}', "\x00"]
+)
 def test_damaged_card_is_refused(folder: Path, content: str) -> None:
     (folder / "model.json").write_text(content)
     with pytest.raises(ModelError, match=r"model.json: (damaged|schema version)"):
@@ -60,10 +62,17 @@ def test_newer_schema_is_refused_with_the_remedy(folder: Path) -> None:
         load_model(folder)
 
 
-@pytest.mark.parametrize("covariance", [[[0, 0], [0, 0]], [[1.0]], "x", [[1, 2], [2, 1]]])
+@pytest.mark.parametrize("covariance", [[[0, 0], [0, 0]], [[1.0]], "x", [[1, 2], [2, 1]], [[10**400, 0], [0, 1]]])
 def test_covariance_that_is_none_is_refused(folder: Path, covariance: object) -> None:
     edit(folder, covariance=covariance)
     with pytest.raises(ModelError, match=r"model.json: damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("changes", [{"method": 7}, {"method": []}, {"settings": "fast"}, {"frame": None}])
+def test_card_of_wrong_types_is_refused(folder: Path, changes: dict[str, object]) -> None:
+    edit(folder, **changes)
+    with pytest.raises(ModelError, match=r"model.json: damaged: \w+ is .*, expected (str|dict)"):
         load_model(folder)
 
 
