@@ -17,6 +17,7 @@ from mail_localization.types import FloatArray, ImuSample, MagneticSample, Sampl
 RATE_HZ = 25.0
 """Samples of one stream kept per second at most: enough for gait and turns, and what a faster sensor adds is noise."""
 _STEP_NS = round(0.95e9 / RATE_HZ)
+_LARGEST = 1e12
 _GAP_NS = 60_000_000_000
 """A stamp further than this from the newest needs a second one to be believed."""
 
@@ -110,7 +111,8 @@ class _Stream:
         return np.array(self._stamps, dtype=np.int64)
 
     def rows(self, width: int) -> FloatArray:
-        return np.array(self.kept, dtype=np.float64).reshape(-1, width)
+        # A stranger's 1e308 is finite; its square is not.
+        return np.clip(np.array(self.kept, dtype=np.float64).reshape(-1, width), -_LARGEST, _LARGEST)
 
     def forget(self) -> None:
         self._gate.reset()

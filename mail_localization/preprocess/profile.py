@@ -89,8 +89,11 @@ class SurveyProfile:
             profile = cls(bands=bands, **values)
             numbers = [number for band in bands.values() for number in dataclasses.astuple(band)]
             numbers += [profile.hard_iron_usual, profile.known_share, *profile.rates_hz.values()]
-            if not np.isfinite(np.array([*numbers, *np.ravel(profile.hard_irons)], dtype=np.float64)).all():
+            numbers += np.array(profile.hard_irons, dtype=np.float64).reshape(-1, 3).ravel().tolist()
+            if not np.isfinite(np.array(numbers, dtype=np.float64)).all():
                 raise ValueError("a number is not finite")
+            if not all(isinstance(name, str) for name in profile.access_points):
+                raise ValueError("an access point is no text")
         except (AttributeError, TypeError, ValueError) as err:
             raise ModelError(f"model.json: profile is damaged: {err}; train the model again") from err
         return profile
