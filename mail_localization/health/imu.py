@@ -15,8 +15,8 @@ _STRENGTH = 0.7 * GRAVITY, 1.3 * GRAVITY
 _WEAK = 0.3 * GRAVITY
 _FULL_SCALE = 35.0
 """2000 degrees/s, the full scale of usual gyroscopes, rad/s."""
-_SUSTAINED = 6.0
-"""Nobody turns a device a whole turn a second for a minute, rad/s."""
+_SUSTAINED = 10.0
+"""Nobody turns a device by more for half a minute, rad/s; a walk in degrees/s is 10 to 60."""
 _STUCK_SECONDS = 10.0
 
 

@@ -6,7 +6,7 @@ from mail_localization.health.status import Finding, Level, Status, summed_up
 from mail_localization.preprocess.excerpt import Excerpt
 from mail_localization.preprocess.profile import FEATURES, MINUTE, SurveyProfile
 
-_LEAST_SECONDS = 20.0
+_LEAST_SECONDS = 40.0
 _FAR_OUT = 0.9
 REMEDIES = {
     "field": "another site, device or mount than surveyed, or the wrong unit; give the model of this site and device",

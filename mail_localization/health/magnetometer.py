@@ -109,7 +109,7 @@ def turns_findings(turns: FieldTurns | None, distance: float | None, usual: floa
     if turns.gain + spread < 0.1 and abs(turns.gain) < 0.05:
         text = "the field turns far less than the gyroscope says: likely degrees/s published as rad/s"
         return [("imu", Finding(Level.ERROR, f"{text}; multiply by 0.0174533 in the IMU's driver (REP-103)"))]
-    if turns.gain + spread < -0.3:
+    if abs(turns.gain + 1.0) < 0.35 and turns.gain_stddev < 0.1:
         text = "the field turns against the gyroscope: the axes of magnetometer and IMU differ"
         return [("mag", Finding(Level.ERROR, f"{text}; publish both in one frame, or correct the driver's signs"))]
     return [("mag", finding) for finding in _hard_iron(turns, distance, usual)] if turns.trusted else []

@@ -58,7 +58,8 @@ class Health:
         self._profile = profile
         self._scale = magnetic_field_scale
         self._topics = {stream: (topics or {}).get(stream, stream) for stream in sorted(streams)}
-        rates = profile.rates_hz if profile is not None else {}
+        # Phones differ in how often they scan, and every scan counts; a window with half of its samples does not.
+        rates = {name: rate for name, rate in profile.rates_hz.items() if name != "wifi"} if profile is not None else {}
         slow = {"wifi": settings.wifi_silent_after}
         self._arrivals = {
             stream: Arrivals(slow.get(stream, settings.silent_after), rates.get(stream)) for stream in self._topics

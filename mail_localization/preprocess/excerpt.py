@@ -18,6 +18,8 @@ RATE_HZ = 25.0
 """Samples of one stream kept per second at most: enough for gait and turns, and what a faster sensor adds is noise."""
 _STEP_NS = round(0.95e9 / RATE_HZ)
 _LARGEST = 1e12
+_SCANS, _READINGS = 40, 512
+"""Scans, and results of each, kept at most of a live stream: no radio hears more, hostile messages hold any number."""
 _GAP_NS = 60_000_000_000
 """A stamp further than this from the newest needs a second one to be believed."""
 
@@ -76,7 +78,7 @@ class Excerpts:
     def __init__(self, seconds: float | None = None) -> None:
         """Keep the newest `seconds` of samples; all where it is None."""
         rows = None if seconds is None else round(seconds * RATE_HZ)
-        scans = None if seconds is None else max(round(seconds), 3)
+        scans = None if seconds is None else _SCANS
         self._streams = {MagneticSample: _Stream(rows), ImuSample: _Stream(rows), WifiScan: _Stream(scans, 0)}
 
     def add(self, sample: Sample) -> None:
@@ -128,14 +130,18 @@ class _Stream:
                 self._stamps.clear()
                 self.kept.clear()
             self._next_ns = t_ns + self._step_ns
-            content = _numbers(item)
-            if content is None or math.isfinite(sum(content)):
+            content = _content(item)
+            if isinstance(content, WifiScan) or math.isfinite(sum(content)):
                 self._stamps.append(t_ns)
-                self.kept.append(content or item)
+                self.kept.append(content)
 
 
-def _numbers(sample: Sample) -> tuple[float, ...] | None:
-    """Return a sample's numbers; None for a scan."""
+def _content(sample: Sample) -> tuple[float, ...] | WifiScan:
+    """Return a sample's numbers, or a scan's first results."""
     if isinstance(sample, MagneticSample):
         return sample.field
-    return sample.acceleration + sample.angular_velocity if isinstance(sample, ImuSample) else None
+    if isinstance(sample, ImuSample):
+        return sample.acceleration + sample.angular_velocity
+    if isinstance(sample, WifiScan):
+        return sample if len(sample.readings) <= _READINGS else WifiScan(sample.t_ns, sample.readings[:_READINGS])
+    return ()

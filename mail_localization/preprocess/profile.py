@@ -1,8 +1,8 @@
 """What the input looked like in the survey, and how far the live input is like it.
 
 Each feature of a sample (`FEATURES`) has a band: the survey's quantiles 0.5 and 99.5 %. Unlikeness of a minute is the
-share of its samples outside the band. What is usual is measured by leaving one recording out: its minutes against the
-band of all others. A minute further out than 99 % of those is unlike the survey.
+share of its samples outside the band. What is usual is measured by leaving one recording out: each of its minutes
+against the band of all others. A minute further out than 99 % of those is unlike the survey.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def survey_profile(recordings: Sequence[Excerpt], rates_hz: Sequence[Mapping[str
 
     A single recording cannot tell what is usual: up to half a minute outside then is.
     """
-    minutes = [[features(piece) for piece in recording.pieces(MINUTE)] for recording in recordings]
-    bands = {name: _band([[minute[name] for minute in one if name in minute] for one in minutes]) for name in FEATURES}
+    found = [(features(recording), recording.seconds) for recording in recordings]
+    bands = {name: _band([(one[name], seconds) for one, seconds in found if name in one]) for name in FEATURES}
     own = [[turns.hard_iron for piece in one.pieces(TURNS) if (turns := field_turns(piece)) and turns.trusted]
            for one in recordings]  # fmt: skip
     access_points, known = _access_points(recordings)
@@ -177,18 +177,18 @@ def _boxcar(values: FloatArray, n: int) -> FloatArray:
     return np.asarray((total[n:] - total[:-n]) / n)
 
 
-def _band(recordings: list[list[FloatArray]]) -> Band | None:
-    """Return a feature's band over recordings of minutes of values; None where no recording has it."""
-    recordings = [minutes for minutes in recordings if minutes]
+def _band(recordings: list[tuple[FloatArray, float]]) -> Band | None:
+    """Return a feature's band over recordings' values and lengths (s); None where no recording has it."""
     if not recordings:
         return None
-    joined = [np.concatenate(minutes) for minutes in recordings]
-    low, high = np.quantile(np.concatenate(joined), _BAND)
+    low, high = np.quantile(np.concatenate([values for values, _ in recordings]), _BAND)
     shares = []
-    for number, minutes in enumerate(recordings if len(recordings) > 1 else []):
-        others = np.quantile(np.concatenate(joined[:number] + joined[number + 1 :]), _BAND)
-        shares += [Band(float(others[0]), float(others[1]), 0.0).outside(minute) for minute in minutes]
-    usual = max(float(np.quantile(shares, _USUAL)), _LEAST_USUAL) if shares else 0.5
+    for number, (values, seconds) in enumerate(recordings if len(recordings) > 1 else []):
+        others = np.concatenate([other for other, _ in recordings[:number] + recordings[number + 1 :]])
+        below, above = np.quantile(others, _BAND)
+        minute = max(1, round(len(values) * min(MINUTE / max(seconds, 1e-3), 1.0)))
+        shares.append(_boxcar(((values < below) | (values > above)).astype(np.float64), minute))
+    usual = max(float(np.quantile(np.concatenate(shares), _USUAL)), _LEAST_USUAL) if shares else 0.5
     return Band(float(f"{low:.4g}"), float(f"{high:.4g}"), round(min(usual, 0.95), 3))
 
 

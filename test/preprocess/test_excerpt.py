@@ -50,6 +50,14 @@ def test_scans_are_kept_whole_and_odometry_is_not() -> None:
     assert excerpts.excerpt().mag.shape == (0, 3)
 
 
+def test_hostile_scans_fill_no_memory() -> None:
+    excerpts = Excerpts(120.0)
+    readings = tuple(WifiReading(f"{k:012x}", -50.0) for k in range(5000))
+    for second in range(200):
+        excerpts.add(WifiScan(second * SECOND, readings))
+    assert sum(len(scan.readings) for scan in excerpts.excerpt().scans) <= 40 * 512
+
+
 def test_pieces_hold_every_sample_once_and_leave_out_pauses() -> None:
     excerpts = Excerpts()
     for k in range(25 * 100):
