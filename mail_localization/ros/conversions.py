@@ -101,12 +101,15 @@ def reference_to_msg(pose: ReferencePose, frame_id: str = "map") -> PoseStamped:
 def pose_to_msg(
     estimate: PoseEstimate, frame_id: str = "map", unobserved_variance: float = 1e6
 ) -> PoseWithCovarianceStamped:
-    """Build a pose; z, roll, pitch and yaw are unobserved (1e6 where 1.8e308 would make a filter's NaN)."""
+    """Build a pose; z, roll, pitch and an unknown yaw are unobserved (1e6 where 1.8e308 would make a filter's NaN)."""
     msg = PoseWithCovarianceStamped(header=_header(estimate.t_ns, frame_id))
     x, y = estimate.position
     msg.pose.pose.position = Point(x=float(x), y=float(y), z=0.0)
     covariance = np.diag([0.0, 0.0] + [unobserved_variance] * 4)
     covariance[:2, :2] = estimate.covariance
+    if estimate.yaw is not None:
+        msg.pose.pose.orientation = Quaternion(z=math.sin(estimate.yaw / 2), w=math.cos(estimate.yaw / 2))
+        covariance[5, 5] = unobserved_variance if estimate.yaw_stddev is None else estimate.yaw_stddev**2
     msg.pose.covariance = covariance.ravel()
     return msg
 

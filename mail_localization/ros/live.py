@@ -25,12 +25,13 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile
 
-from mail_localization.data.recording import Recording, Topics
+from mail_localization.data.recording import Recording, Topics, open_bag
 from mail_localization.data.wifi_mapping import scan_from_json
 from mail_localization.errors import EvaluationError, RecordingError
 from mail_localization.ros.conversions import pose_from_msg
-from mail_localization.ros.localizer_node import NAME, TOPICS
+from mail_localization.ros.localizer_node import NAME
 from mail_localization.ros.player import Player, PlaySettings
+from mail_localization.ros.session import TOPICS
 from mail_localization.types import PoseEstimate
 
 START_TIMEOUT = 90.0
@@ -66,7 +67,8 @@ def replay_live(model: Path, recording: Path, topics: Topics = Topics(), rate: f
     # A domain and a namespace of our own: nothing else on the machine hears us, or is heard.
     # Up to 101 a domain's ports stay below the system's ephemeral ones.
     domain, namespace = random.SystemRandom().randint(1, 101), f"/live_{os.getpid()}_{random.getrandbits(32):08x}"
-    with _process(model, hop, namespace, domain, rate) as node, _participant(domain, namespace) as ours:
+    parameters = _parameters(model, recording, topics, rate, namespace) | {"hop": hop}
+    with _process(parameters, namespace, domain) as node, _participant(domain, namespace) as ours:
         collector = _Collector(ours, namespace)
         player = _player(ours, recording, topics, rate, namespace)
         with _spinning(ours):
@@ -147,14 +149,26 @@ class _NodeProcess:
         return [line for line in lines if line.startswith(("[WARN]", "[ERROR]", "[FATAL]"))]
 
 
-@contextlib.contextmanager
-def _process(model: Path, hop: int, namespace: str, domain: int, rate: float) -> Iterator[_NodeProcess]:
-    parameters: dict[str, Any] = {"model": str(model.resolve()), "hop": hop, "use_sim_time": True}
+def _parameters(model: Path, recording: Path, topics: Topics, rate: float, namespace: str) -> dict[str, Any]:
+    """Return the node's parameters that make it give what the offline evaluation gives."""
+    # Odometry that the method itself does not use stays unused offline too.
+    parameters: dict[str, Any] = {"model": str(model.resolve()), "use_sim_time": True, "use_odometry": False}
+    # The clock's steps grow with the rate, and where the node is busy it takes several at once.
+    parameters["max_time_jump"] = 60.0 * max(rate, 1.0)
+    with open_bag(recording) as reader:
+        # Told, the node listens at once; else it would first have to find a publisher on the graph.
+        types = [connection.msgtype for connection in reader.connections if connection.topic == topics.wifi]
+    parameters["wifi.type"] = types[0] if types else ""
     if rate > 1.0:
         # Faster than the node can compute, best effort would lose samples: let the player wait for it.
-        for topic, _ in TOPICS.values():
+        for topic in TOPICS.values():
             prefix = f"qos_overrides.{namespace}/{topic}.subscription"
             parameters |= {f"{prefix}.reliability": "reliable", f"{prefix}.history": "keep_all"}
+    return parameters
+
+
+@contextlib.contextmanager
+def _process(parameters: dict[str, Any], namespace: str, domain: int) -> Iterator[_NodeProcess]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "parameters.yaml"
         file.write_text(json.dumps({"/**": {"ros__parameters": parameters}}))
@@ -206,7 +220,7 @@ def _spinning(ours: Node) -> Iterator[None]:
 
 
 def _player(ours: Node, recording: Path, topics: Topics, rate: float, namespace: str) -> Player:
-    names = {getattr(topics, stream): f"{namespace}/{topic}" for stream, (topic, _) in TOPICS.items()}
+    names = {getattr(topics, stream): f"{namespace}/{topic}" for stream, topic in TOPICS.items()}
     everything = QoSProfile(history=HistoryPolicy.KEEP_ALL)
     return Player(ours, [recording], PlaySettings(rate=rate, clock=True, only=tuple(names)), names, everything)
 

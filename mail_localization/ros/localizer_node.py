@@ -2,168 +2,247 @@
 
 from __future__ import annotations
 
-import functools
-import signal
 import sys
 import traceback
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import rclpy
-from geometry_msgs.msg import PoseWithCovarianceStamped
-from nav_msgs.msg import Odometry
-from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Imu, MagneticField
-from std_msgs.msg import String
+from std_srvs.srv import Empty, SetBool, Trigger
 
-from mail_localization.errors import ConfigError, MailLocalizationError, ModelError
-from mail_localization.localizer import load_localizer
-from mail_localization.ros import conversions
-from mail_localization.ros.parameters import NodeSettings, declare_settings
-from mail_localization.types import FloatArray, PoseEstimate
+from mail_localization.errors import ConfigError, MailLocalizationError
+from mail_localization.ros.inputs import Inputs
+from mail_localization.ros.outputs import Outputs
+from mail_localization.ros.parameters import Parameters
+from mail_localization.ros.reports import Reports
+from mail_localization.ros.session import TOPICS, Session
+from mail_localization.ros.settings import LIVE, NodeSettings
+from mail_localization.ros.spinning import spin
+from mail_localization.ros.stop_signals import StopSignals
+from mail_localization.ros.transforms import TransformOutput
+from mail_localization.types import PoseEstimate, Sample
 
 NAME = "localizer_node"
-TOPICS: dict[str, tuple[str, type]] = {
-    "imu": ("imu/data", Imu),
-    "mag": ("imu/mag", MagneticField),
-    "wifi": ("wifi/scan", String),
-    "odom": ("odom", Odometry),
-}
-REPORT_PERIOD = 5.0
-"""Time between two looks at the counters, s."""
+_BACKWARD = Duration(nanoseconds=-100_000_000)
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class LocalizerNode(Node):  # type: ignore[misc]
-    """Subscribe to what the model uses and publish where it is, once it knows."""
+class LocalizerNode(LifecycleNode):  # type: ignore[misc]
+    """Unconfigured it holds parameters; inactive the model, services and diagnostics; active it listens and publishes.
+
+    A transition that cannot be made leaves the state as it was, with the reason in the log.
+    """
 
     def __init__(self) -> None:
         super().__init__(NAME)
-        self.settings = declare_settings(self, NodeSettings)
         self.problems: Counter[str] = Counter()
-        self._reported: Counter[str] = Counter()
+        self.session: Session | None = None
+        self.inputs: Inputs | None = None
+        self._outputs: Outputs | None = None
+        self._transforms: TransformOutput | None = None
+        self._reports: Reports | None = None
+        self._jumps: Any = None
+        self._services_of_ours: list[Any] = []
+        self._enabled = True
+        self._refusal: MailLocalizationError | None = None
+        self._refuse: Callable[[str], Any] = self.get_logger().error
+        self.parameters = Parameters(self, NodeSettings, LIVE, in_use=lambda: self.session is not None)
+        self._answer_illegal_transitions()
 
-    def configure(self) -> None:
-        """Load the model, then subscribe; ModelError where there is none."""
-        if not self.settings.model:
-            raise ModelError("parameter 'model' is not set; give the model folder: --ros-args -p model:=FOLDER")
-        folder = Path(self.settings.model).expanduser()
-        self._localizer = load_localizer(folder, self.settings.hop)
-        if "torch" in sys.modules:
-            # At batch 1 a second thread gains nothing, and a robot has other uses for the core.
-            sys.modules["torch"].set_num_threads(1)
-        for stream in sorted(self._localizer.inputs):
-            self._subscribe(stream)
-        # Last of all: whoever sees `pose` on the graph sees every subscription too.
-        self._publisher = self.create_publisher(PoseWithCovarianceStamped, "pose", 10)
-        # Steady: under use_sim_time a silent /clock must not silence the report.
-        self.create_timer(REPORT_PERIOD, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        listens = ", ".join(TOPICS[stream][0] for stream in sorted(self._localizer.inputs))
-        self.get_logger().info(f"localizing with {self._localizer.method} from {folder}, listening to {listens}")
+    @property
+    def settings(self) -> NodeSettings:
+        """The parameters as they are now."""
+        return self.parameters.current
 
-    def _subscribe(self, stream: str) -> None:
-        topic, kind = TOPICS[stream]
-        convert = conversions.FROM_MSG[stream]
-        if stream == "mag":
-            convert = functools.partial(convert, scale=self.settings.magnetic_field_scale)
-        self.create_subscription(
-            kind,
-            topic,
-            functools.partial(self._receive, stream, convert),
-            QoSProfile(depth=self.settings.queue_depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-            # The executor looks at each event before every message: best effort fits any publisher, so only losses.
-            event_callbacks=SubscriptionEventCallbacks(
-                message_lost=functools.partial(self._count_lost, stream), use_default_callbacks=False
-            ),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+    def autostart(self) -> None:
+        """Configure and activate; the error of whichever is refused."""
+        self._refuse = self.get_logger().debug  # The caller says it.
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != _SUCCESS:
+                raise self._refusal or RuntimeError("the node did not start; see the traceback above")
+        self._refuse = self.get_logger().error
 
-    def _receive(self, stream: str, convert: Any, msg: Any) -> None:
-        """Convert, feed, publish; nothing a message holds may end the node."""
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and offer services and diagnostics."""
+        return self._attempt(self._configure, undo=self._release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen and publish."""
+        return self._attempt(self._activate, undo=self._silence)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening and publishing; the samples so far are forgotten at the next activation."""
+        return self._attempt(self._silence)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the model: the next configuration loads what is on disk then."""
+        return self._attempt(self._release)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything, from any state."""
+        return self._attempt(self._release)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything after a bug, so that the node can be configured again."""
+        return self._attempt(self._release)
+
+    def destroy_node(self) -> None:
+        """Release everything, then the node itself."""
+        self._release()
+        super().destroy_node()
+
+    def _attempt(self, action: Callable[[], None], undo: Callable[[], None] | None = None) -> TransitionCallbackReturn:
+        # rclpy drops whatever a transition raises, without a word.
         try:
-            sample = convert(msg, self._reception_ns(stream, msg))
-            estimate = self._localizer.add(sample) if sample.t_ns > 0 else None
-            if estimate is not None:
-                self._publish(estimate)
-        except MailLocalizationError as err:
-            self.problems[f"{stream}.bad_content"] += 1
-            self.get_logger().warning(f"{TOPICS[stream][0]}: {err}", throttle_duration_sec=REPORT_PERIOD)
-        except Exception:
-            if not self.context.ok():
-                return  # Interrupted between two messages: there is nobody left to publish to.
-            self.problems[f"{stream}.internal_error"] += 1
-            self.get_logger().error(f"{TOPICS[stream][0]}: {traceback.format_exc()}", once=True)
+            action()
+        except Exception as err:
+            if isinstance(err, MailLocalizationError):
+                self._refusal = err
+                self._refuse(str(err))
+            else:
+                self.get_logger().error(traceback.format_exc())
+            if undo is not None:
+                undo()
+            return _FAILURE
+        return _SUCCESS
 
-    def _reception_ns(self, stream: str, msg: Any) -> int:
-        """Return the time that stands in for the stamp of a message without one, 0 where it is not needed."""
-        stamp = conversions.stamp_ns(msg)
-        if stamp:
-            return 0
-        now: int = self.get_clock().now().nanoseconds
-        if stamp == 0:
-            self.problems[f"{stream}.zero_stamp"] += 1
-        if now == 0:
-            self.problems[f"{stream}.dropped_before_clock"] += 1
-        return now
+    def _configure(self) -> None:
+        self.session = Session(lambda: self.settings, self.problems)
+        self._reports = Reports(self, self.session, self._notes)
+        services = {
+            "reset": (Trigger, self._on_reset),
+            "reinitialize_global_localization": (Empty, self._on_reinitialize),
+            "set_enabled": (SetBool, self._on_set_enabled),
+        }
+        self._services_of_ours = [self.create_service(kind, name, call) for name, (kind, call) in services.items()]
+        forward = Duration(seconds=self.settings.max_time_jump)
+        threshold = JumpThreshold(min_forward=forward, min_backward=_BACKWARD, on_clock_change=True)
+        self._jumps = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
 
-    def _publish(self, estimate: PoseEstimate) -> None:
-        covariance = tempered(
-            estimate.covariance, self.settings.position_covariance_scale, self.settings.min_position_stddev
-        )
-        if not (np.isfinite(estimate.position).all() and np.isfinite(covariance).all()):
-            self.problems["pose.not_finite"] += 1
+    def _activate(self) -> None:
+        session = self._configured()
+        self.forget()
+        self._transforms = TransformOutput(self, lambda: self.settings)
+        if self._enabled:
+            self._listen()
+        # Last of all: whoever sees `pose` on the graph sees every subscription too.
+        self._outputs = Outputs(self, lambda: self.settings, self.problems)
+        listens = ", ".join(TOPICS[stream] for stream in sorted(session.inputs))
+        self.get_logger().info(f"localizing with {session.method} from {session.folder}, listening to {listens}")
+
+    def _listen(self) -> None:
+        self.inputs = Inputs(self, self._configured(), lambda: self.settings, self._publish)
+
+    def _silence(self) -> None:
+        for part in (self.inputs, self._outputs, self._transforms):
+            if part is not None:
+                part.close()
+        self.inputs = self._outputs = self._transforms = None
+
+    def _release(self) -> None:
+        self._silence()
+        if self._reports is not None:
+            self._reports.close()
+        if self._jumps is not None:
+            self._jumps.unregister()
+        for service in self._services_of_ours:
+            self.destroy_service(service)
+        self._services_of_ours.clear()
+        self.session = self._reports = self._jumps = None
+
+    def _configured(self) -> Session:
+        if self.session is None:
+            raise ConfigError("the node is not configured")
+        return self.session
+
+    def _publish(self, stream: str, sample: Sample, estimate: PoseEstimate | None) -> None:
+        """Publish what a sample made known."""
+        session, outputs, transforms = self._configured(), self._outputs, self._transforms
+        if outputs is None or transforms is None:
             return
-        stated = PoseEstimate(estimate.t_ns, estimate.position, covariance)
-        settings = self.settings
-        self._publisher.publish(conversions.pose_to_msg(stated, settings.global_frame_id, settings.unobserved_variance))
+        aided = session.aided
+        if estimate is None and stream == "odom" and aided is not None and outputs.wants_carried(sample.t_ns):
+            estimate = aided.carried()
+        if estimate is not None and outputs.estimate(estimate):
+            transforms.pose(estimate)
+        if stream == "odom" and aided is not None:
+            transforms.odometry(aided.map_T_odom(), sample.t_ns)
 
-    def _count_lost(self, stream: str, event: Any) -> None:
-        self.problems[f"{stream}.lost_on_the_way"] += event.total_count_change
+    def forget(self) -> None:
+        """Forget all samples, the position and the path; the counters stay."""
+        for part in (self.session, self._outputs, self._transforms):
+            if part is not None:
+                part.reset()
 
-    def report(self) -> None:
-        """Warn of what was refused since the start, if there is anything new."""
-        refused = self.problems + self._localizer.counters
-        if refused != self._reported:
-            text = ", ".join(f"{name} {count}" for name, count in sorted(refused.items()))
-            self.get_logger().warning(f"messages refused or repaired so far: {text}")
-            self._reported = refused
+    def _notes(self) -> dict[str, str]:
+        return {} if self.inputs is None else self.inputs.notes
 
+    def _on_jump(self, jump: TimeJump) -> None:
+        began = self.get_clock().now().nanoseconds <= jump.delta.nanoseconds
+        if began or not self.settings.reset_on_time_jump:
+            return  # The first message on /clock is no jump.
+        self.problems["clock.jump"] += 1
+        self.get_logger().warning(f"the clock jumped by {jump.delta.nanoseconds * 1e-9:.1f} s; starting anew")
+        self.forget()
 
-def tempered(covariance: FloatArray, scale: float, min_stddev: float) -> FloatArray:
-    """Scale a covariance (2, 2) and widen it until no direction has less than `min_stddev` (m)."""
-    scaled: FloatArray = covariance * scale
-    lacking = min_stddev**2 - float(np.linalg.eigvalsh(scaled)[0]) if np.isfinite(scaled).all() else 0.0
-    return scaled + max(lacking, 0.0) * np.eye(2)
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.forget()
+        response.success, response.message = True, "samples, position and path are forgotten"
+        return response
+
+    def _on_reinitialize(self, request: Empty.Request, response: Empty.Response) -> Empty.Response:
+        self.forget()
+        return response
+
+    def _on_set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Listen, or not, while active; the choice holds for later activations."""
+        self._enabled, active = request.data, self._outputs is not None
+        if active and not request.data and self.inputs is not None:
+            self.inputs.close()
+            self.inputs = None
+        elif active and request.data and self.inputs is None:
+            self.forget()
+            self._listen()
+        response.success = True
+        response.message = ("enabled" if request.data else "disabled") + ("" if active else ", once active")
+        return response
+
+    def _answer_illegal_transitions(self) -> None:
+        """Make change_state answer a transition that the state does not have with `success: false`."""
+        # rclpy lets the RCLError out of its service callback, which ends spin() and with it the process.
+        service = self._service_change_state
+        change = service.callback
+
+        def guarded(request: Any, response: Any) -> Any:
+            try:
+                return change(request, response)
+            except RuntimeError as err:
+                self.get_logger().warning(f"transition refused: {str(err).split(', at /')[0]}")
+                response.success = False
+                return response
+
+        service.callback = guarded
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 1 with one FATAL line where it cannot start."""
-    signals = _StopSignals()
+    signals = StopSignals()
     node = None
     try:
         node = _start(args)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        node.configure()
+        if node.settings.autostart:
+            node.autostart()
         signals.leave_at_once = False
-        executor.spin()
-    except ExternalShutdownException:
-        pass
+        spin(node)
     except MailLocalizationError as err:
         get_logger(NAME).fatal(str(err))
         return 1
-    except RuntimeError:
-        # A context shut down between two callbacks makes rclpy's next wait fail with an RCLError instead.
-        if rclpy.ok():
-            raise
     finally:
         signals.leave_at_once = False
         if node is not None:
@@ -171,28 +250,6 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
         signals.ignore()
     return 0
-
-
-class _StopSignals:
-    """SIGINT and SIGTERM end the process with 0, however many come.
-
-    Installed before rclpy's handler, which calls it after it has shut the context down: that ends spin(), and
-    an exception out of this one would tear the clean-up. Only while still starting does it leave at once.
-    """
-
-    def __init__(self) -> None:
-        self.leave_at_once = True
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def ignore(self) -> None:
-        """Ignore further signals: the interpreter is on its way out."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.leave_at_once:
-            raise SystemExit(0)
 
 
 def _start(args: list[str] | None) -> LocalizerNode:
