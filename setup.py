@@ -9,10 +9,11 @@ from setuptools import find_packages, setup
 NAME = "mail_localization"
 MANIFEST = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
 
-# Libraries that apt does not have; errors.MissingDependencyError names the extra.
+# Libraries that rosdep does not install; errors.MissingDependencyError names the extra.
 BAGS = ["rosbags>=0.11.9,<0.12"]
 MODELS = ["torch>=2.6", "safetensors>=0.5"]
 MATCHING = ["dtaidistance>=2.4,<3", "vqf>=2.1,<3"]
+WIFI = ["jeepney>=0.7"]
 
 setup(
     name=NAME,
@@ -36,13 +37,15 @@ setup(
         "bags": BAGS,
         "models": MODELS,
         "matching": MATCHING,
-        "all": BAGS + MODELS + MATCHING,
+        "wifi": WIFI,
+        "all": BAGS + MODELS + MATCHING + WIFI,
         "test": ["hypothesis", "pytest<8.4"],
     },
     entry_points={
         "console_scripts": [
             f"mail_localization = {NAME}.cli:main",
             f"localizer_node = {NAME}.ros.localizer_node:main",
+            f"wifi_scanner_node = {NAME}.ros.wifi_scanner_node:main",
         ],
     },
     zip_safe=False,

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 
 EXTRAS = {
     "dtaidistance": "matching",
+    "jeepney": "wifi",
     "rosbags": "bags",
     "safetensors": "models",
     "torch": "models",
     "vqf": "matching",
 }
-"""Libraries that apt does not have -> the extra of setup.py that brings them."""
+"""Libraries that rosdep does not install -> the extra of setup.py that brings them."""
 
 
 class MailLocalizationError(Exception):
@@ -41,6 +42,10 @@ class TrainingError(MailLocalizationError):
 
 class EvaluationError(MailLocalizationError):
     """The recordings or estimates given cannot be evaluated."""
+
+
+class RadioError(MailLocalizationError):
+    """The machine has no Wi-Fi radio, or it cannot be used."""
 
 
 class MissingDependencyError(MailLocalizationError):

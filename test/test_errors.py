@@ -32,7 +32,8 @@ METHOD_NEEDING = {"dtaidistance": "magicol", "vqf": "pdr"}
 """Library -> the method that needs it, where mail does not."""
 
 
-@pytest.mark.parametrize("library", sorted(EXTRAS))
+# Training needs all but the D-Bus library of the Wi-Fi scanner.
+@pytest.mark.parametrize("library", sorted(EXTRAS.keys() - {"jeepney"}))
 def test_train_without_a_library_is_one_line(tmp_path: Path, library: str) -> None:
     method = METHOD_NEEDING.get(library, "mail")
     bags = [str(path) for path in write_survey(tmp_path, seconds=15.0)]
@@ -46,3 +47,16 @@ def test_train_without_a_library_is_one_line(tmp_path: Path, library: str) -> No
     assert done.returncode == 1, done.stderr
     assert f"needs {library}: pip install 'mail_localization[{EXTRAS[library]}]'" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_radio_without_its_library_names_every_way() -> None:
+    script = (
+        "import sys\nsys.modules['jeepney'] = None\n"
+        "from mail_localization.data.radios import open_radio\nopen_radio('auto', 'no_such_radio0')\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    words = done.stderr.splitlines()[-1]
+    assert "RadioError: no Wi-Fi radio can be used: networkmanager: " in words
+    assert "needs jeepney: pip install 'mail_localization[wifi]'" in words
+    assert "; iw: " in words

@@ -149,6 +149,15 @@ def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
         time.sleep(0.1)
 
 
+def test_scanner_without_a_radio_ends_with_one_clear_line(environment: dict[str, str], install: Path) -> None:
+    executable = install / "mail_localization" / "lib" / "mail_localization" / "wifi_scanner_node"
+    command = [str(executable), "--ros-args", "-p", "interface:=no_such_radio0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 1
+    assert "no Wi-Fi radio can be used" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
 def test_launch_and_configuration_files_are_installed(install: Path) -> None:
     share = install / "mail_localization" / "share" / "mail_localization"
     expected = [*(ROOT / "launch").glob("*.launch.py"), *(ROOT / "config").glob("*.yaml")]

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PIP_ONLY = {"torch", "rosbags", "safetensors", "vqf", "dtaidistance"}
+PIP_ONLY = {"torch", "rosbags", "safetensors", "vqf", "dtaidistance", "jeepney"}
 
 
 def _manifest() -> ElementTree.Element:
@@ -48,7 +48,7 @@ def test_manifest_is_format_3_and_apache() -> None:
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
-def test_manifest_names_no_library_that_apt_lacks() -> None:
+def test_manifest_names_no_library_that_rosdep_lacks() -> None:
     assert not {name for name in _depends() for library in PIP_ONLY if library in name}
 
 
@@ -82,11 +82,12 @@ def test_wheel_holds_every_module_and_shared_file(wheel: zipfile.ZipFile) -> Non
     assert any(name.endswith(f"{share}/package.xml") for name in names)
 
 
-def test_wheel_has_both_executables_and_the_extras(wheel: zipfile.ZipFile) -> None:
+def test_wheel_has_the_executables_and_the_extras(wheel: zipfile.ZipFile) -> None:
     entry_points, metadata = _text(wheel, "entry_points.txt"), _text(wheel, "dist-info/METADATA")
     assert "mail_localization = mail_localization.cli:main" in entry_points
     assert "localizer_node = mail_localization.ros.localizer_node:main" in entry_points
-    assert {"all", "bags", "matching", "models", "test"} == set(
+    assert "wifi_scanner_node = mail_localization.ros.wifi_scanner_node:main" in entry_points
+    assert {"all", "bags", "matching", "models", "test", "wifi"} == set(
         re.findall(r"^Provides-Extra: (\w+)", metadata, re.MULTILINE)
     )
 
