@@ -38,9 +38,8 @@ MAY_IMPORT = {
     "config": {"errors"},
     "preprocess": BASE,
     "data": BASE | {"preprocess"},
-    "models": BASE | {"preprocess"},
-    "motion": BASE | {"preprocess", "models"},
-    "matching": BASE | {"preprocess", "models", "motion"},
+    # Methods are made of all three: a network's estimates are followed with steps and particles, say.
+    **dict.fromkeys(["models", "motion", "matching"], BASE | {"preprocess", "models", "motion", "matching"}),
     "localizer": BASE | METHOD_PARTS,
     "health": BASE | {"preprocess"},
     "training": BASE | METHOD_PARTS | {"localizer"},

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def load_modal_traces(
     topics: Topics,
     settings: ModalitySettings,
     progress: bool = False,
-    stretches: dict[Path, list[tuple[int, int]]] | None = None,
+    stretches: Mapping[Path, Stretches] | None = None,
     one_map: bool = True,
 ) -> list[ModalTrace]:
     """Read recordings.

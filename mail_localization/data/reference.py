@@ -52,6 +52,13 @@ class Reference:
         instants = np.arange(self.start_ns, self.end_ns + 1, 250_000_000, dtype=np.int64)
         return distinct_places(self.at(instants))
 
+    def between(self, start_ns: int, end_ns: int) -> Reference:
+        """Return the part of the references from an instant to another; its ends are interpolated."""
+        ends = max(start_ns, self.start_ns), min(end_ns, self.end_ns)
+        inside = self.t_ns[(self.t_ns > ends[0]) & (self.t_ns < ends[1])]
+        kept = np.array([ends[0], *inside.tolist(), ends[1]], dtype=np.int64)
+        return Reference(kept, self.at(kept))
+
     def at(self, t_ns: TimeArray) -> FloatArray:
         """Interpolate linearly in time (MAIL section 3): (n,) -> (n, 2), NaN outside the references."""
         instants = np.asarray(t_ns, dtype=np.int64)

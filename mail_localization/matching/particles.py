@@ -68,6 +68,12 @@ class CloudEstimate:
     modes: tuple[Mode, ...]
     """Heaviest first; at least one."""
 
+    @property
+    def covariance_about_mode(self) -> FloatArray:
+        """Second moment (2, 2) of the whole cloud about the heaviest mode's mean, m^2."""
+        off = self.modes[0].mean - self.mean
+        return self.covariance + np.outer(off, off)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:

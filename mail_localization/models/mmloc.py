@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mail_localization.config import Settings, group, setting
 from mail_localization.errors import ConfigError
+from mail_localization.matching.follower import FollowSettings
 from mail_localization.models.heatmap import HeatmapHead, HeatmapSettings
 from mail_localization.models.lstm1 import CHANNELS, LastState
 from mail_localization.models.regressor import PositionRegressor
@@ -49,6 +50,7 @@ class MmlocModelConfig(ModalitySettings):
     """The part of method mmloc_plus's configuration that a trained model needs."""
 
     network: MmlocSettings = group(MmlocSettings)
+    follow: FollowSettings = group(FollowSettings)
 
     def check(self) -> None:
         """Refuse modalities that cannot tell a place, and steps that leave less than two time steps."""

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from mail_localization.config import Settings, group, setting
 from mail_localization.errors import ConfigError
 from mail_localization.motion.heading import Compass, Direction, InertialHeading, direction_of
@@ -17,12 +20,13 @@ from mail_localization.motion.steps import StepDetector, StepSettings, weinberg_
 from mail_localization.preprocess.clock import Row, UniformClock
 from mail_localization.preprocess.stamps import StampGate
 from mail_localization.preprocess.stamps import Step as StampStep
-from mail_localization.types import ImuSample, MagneticSample, OdometrySample, Sample, Vector3
+from mail_localization.types import FloatArray, ImuSample, MagneticSample, OdometrySample, Sample, Vector3
 
 SOURCES = ("auto", "steps", "odometry", "none")
 _RATE_HZ = 50.0
 _MAX_GAP_NS = 500_000_000
 _LONGEST_NS = 60_000_000_000
+_TENSOR = "motion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,16 @@ class MotionCalibration:
             return cls(**{name: float(value) for name, value in mapping.items()})
         except (TypeError, ValueError) as err:
             raise ConfigError(f"motion calibration: {err}; train the model again") from err
+
+    def to_tensors(self) -> dict[str, FloatArray]:
+        """Return the content of a model folder's weights."""
+        return {_TENSOR: np.array(list(self.to_mapping().values()))}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Read what `to_tensors` made."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls.from_mapping(dict(zip(names, tensors[_TENSOR].astype(float).tolist(), strict=True)))
 
 
 class MotionTracker:

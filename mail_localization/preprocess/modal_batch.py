@@ -58,6 +58,11 @@ class ModalFrontEnd:
         self._mag_shape = (length if "mag" in has else 0, self._features.width)
         self._width = len(access_points) if access_points is not None else 0
 
+    def tells_a_place(self, window: ModalWindow) -> bool:
+        """Tell whether the magnetic field or Wi-Fi is known: inertial sensors alone know no place."""
+        heard = self.access_points is not None and self.access_points.knows_any(window.levels)
+        return window.mag is not None or heard
+
     def batch(self, windows: Sequence[ModalWindow]) -> ModalBatch:
         """Return windows side by side."""
         n = len(windows)
@@ -73,9 +78,8 @@ class ModalFrontEnd:
                 imu[k], mask[k, 0] = inertial_features(window.imu, self.settings.inertial.frame), 1.0
             if window.mag is not None:
                 mag[k], mask[k, 1] = window.mag, 1.0
-            levels = self.access_points.vector(window.levels) if self.access_points and window.levels else None
-            if levels is not None and np.isfinite(levels).any():
-                assert self.access_points is not None
+            if self.access_points is not None and self.access_points.knows_any(window.levels):
+                levels = self.access_points.vector(window.levels)
                 rssi[k], weights[k], mask[k, 2] = levels, self.access_points.weights(levels), 1.0
         return ModalBatch(imu, mag, rssi, weights, mask)
 
@@ -86,8 +90,3 @@ class ModalFrontEnd:
         # An access point that contradicts the others fades towards an unheard one.
         wifi = representation(batch.rssi, self._representation) * batch.weights
         return batch.imu, mag, wifi, batch.mask
-
-
-def tells_a_place(batch: ModalBatch) -> npt.NDArray[np.bool_]:
-    """Tell for each instant (n,) whether the magnetic field or Wi-Fi is known: inertial sensors alone know no place."""
-    return np.asarray(batch.mask[:, 1:].any(axis=1))

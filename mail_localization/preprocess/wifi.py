@@ -97,6 +97,10 @@ class AccessPoints:
         first = {int(column): name for name, column in zip(self.addresses[::-1], self.columns[::-1], strict=True)}
         return [first[column] for column in range(len(self))]
 
+    def knows_any(self, levels: Mapping[str, float]) -> bool:
+        """Tell whether any of the addresses heard is known."""
+        return not levels.keys().isdisjoint(self.__dict__["_index"])
+
     def vector(self, levels: Mapping[str, float]) -> FloatArray:
         """Return the levels (A,) of known access points, dBm; NaN where unheard; twins are averaged."""
         index: dict[str, int] = self.__dict__["_index"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,22 +16,27 @@ import torch
 from mail_localization.config import Settings, group
 from mail_localization.data.modal_traces import (
     ModalTrace,
+    Stretches,
     gather_access_points,
     load_modal_traces,
     require_modalities,
 )
+from mail_localization.data.recording import Recording
 from mail_localization.data.splits import hold_out, separated, warn_if_unvisited
 from mail_localization.errors import TrainingError
 from mail_localization.models.artifact import Tensors, save_model
 from mail_localization.models.heatmap import HeatmapHead, surveyed_cells
 from mail_localization.models.mmloc import MmlocModelConfig, MmlocPlus
-from mail_localization.models.mmloc_localizer import METHOD, NETWORK
+from mail_localization.models.mmloc_localizer import METHOD, NETWORK, MmlocLocalizer, MmlocPredictor
 from mail_localization.models.regressor import state
-from mail_localization.preprocess.modal_batch import ModalFrontEnd, tells_a_place
+from mail_localization.motion.tracker import MotionCalibration
+from mail_localization.preprocess.modal_batch import ModalFrontEnd
 from mail_localization.preprocess.wifi import AccessPoints
-from mail_localization.training.loop import Limits, fit
+from mail_localization.training.follow import NetworkWalk, best_follow
+from mail_localization.training.loop import Limits, fit, held_out_errors
 from mail_localization.training.modal_errors import covariances_by_modality
 from mail_localization.training.modal_examples import ModalExamples, ModalTrainingSettings
+from mail_localization.training.motion import calibrate_motion
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.pretrain import load_lstm1
 from mail_localization.training.provenance import model_card, recording_entries
@@ -40,6 +46,7 @@ from mail_localization.training.windowed import (
     training_device,
     warn_if_no_better_than_a_guess,
 )
+from mail_localization.types import FloatArray
 
 
 class MmlocPlusConfig(MmlocModelConfig):
@@ -58,6 +65,9 @@ class Survey:
 
     training: list[ModalTrace]
     validation: list[ModalTrace]
+    """What tells the errors."""
+    parts: Mapping[Path, Stretches] | None = None
+    """Stretches of the training recordings that are used; None: all of them."""
 
 
 def train(config: MmlocPlusConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
@@ -98,7 +108,7 @@ def with_lstm1(config: MmlocPlusConfig, folder: Path | None) -> tuple[MmlocPlusC
 
 def read_survey(
     config: MmlocPlusConfig, recordings: list[Path], options: TrainOptions,
-    stretches: dict[Path, list[tuple[int, int]]] | None = None,
+    stretches: Mapping[Path, Stretches] | None = None,
 ) -> Survey:  # fmt: skip
     """Read recordings, those given for validation or a share of the others held out."""
     surveyed, held_out = separated(recordings, options.validation)
@@ -110,7 +120,7 @@ def read_survey(
         warn_if_unvisited(training, validation)
     else:
         training, validation = hold_out(training, config.training.validation_share, options.seed)
-    return Survey(training, validation)
+    return Survey(training, validation, stretches)
 
 
 def train_on(config: MmlocPlusConfig, survey: Survey, lstm1: Tensors, out: Path, options: TrainOptions) -> None:
@@ -127,21 +137,46 @@ def train_on(config: MmlocPlusConfig, survey: Survey, lstm1: Tensors, out: Path,
     limits = Limits(options.max_minutes or config.training.max_minutes, options.progress)
     run = run_identity(config, recording_entries(survey.training, survey.validation), options.seed)
     run["lstm1"] = _hash(lstm1)
+    # Most places of whole recordings are unknown to a part of a survey: their errors would choose weights that always
+    # say the survey's middle.
+    selection = validation if survey.parts is None else examples
     result = fit(
-        model.to(device), examples, validation, config.training, seed=options.seed, out=out, run=run, limits=limits
+        model.to(device), examples, selection, config.training, seed=options.seed, out=out, run=run, limits=limits
     )
-    warn_if_no_better_than_a_guess(result.errors, validation.positions, examples.positions)
+    errors = result.errors
+    if selection is not validation:
+        errors = held_out_errors(model, validation, config.training.batch)
+    warn_if_no_better_than_a_guess(errors, validation.positions, examples.positions)
+    tensors = {f"{NETWORK}{name}": value.numpy() for name, value in result.weights.items()}
+    model.cpu().load_state_dict(result.weights)
+    covariances = covariances_by_modality(model, validation, errors)
+    predictor = MmlocPredictor(model, covariances)
+    config, calibration, errors = _followed(config, front_end, predictor, survey, errors, options)
     done = result.progress
     card = model_card(
-        METHOD, config, result.errors, survey.training, survey.validation, options.seed,
+        METHOD, config, errors, survey.training, survey.validation, options.seed,
         access_points.names if access_points is not None else (),
         epochs=done.epoch, best_epoch=done.best_epoch, minutes=round(done.minutes, 2),
     )  # fmt: skip
-    tensors = {f"{NETWORK}{name}": value.numpy() for name, value in result.weights.items()}
-    model.cpu().load_state_dict(result.weights)
-    covariances = covariances_by_modality(model, validation, result.errors)
     save_model(out, card, {**tensors, **(access_points.tensors() if access_points is not None else {}),
-                           "covariances": covariances})  # fmt: skip
+                           **calibration.to_tensors(), "covariances": covariances})  # fmt: skip
+
+
+def _followed(
+    config: MmlocPlusConfig, front_end: ModalFrontEnd, predictor: MmlocPredictor, survey: Survey, errors: FloatArray,
+    options: TrainOptions,
+) -> tuple[MmlocPlusConfig, MotionCalibration, FloatArray]:  # fmt: skip
+    """Return the configuration with `follow` decided, how the target moves, and the errors on held-out recordings."""
+    follow = config.follow
+    if follow.use == "off" or (follow.use == "auto" and "imu" not in config.modalities):
+        return changed(config, follow=changed(follow, use="off")), MotionCalibration(), errors
+    surveyed = [trace.path for trace in survey.training]
+    motion, calibration = calibrate_motion(surveyed, follow.motion, options.topics, survey.parts)
+    told = changed(config, follow=changed(follow, motion=motion))
+    localizer = MmlocLocalizer(told, front_end, predictor, calibration)
+    walks = [NetworkWalk.read(localizer, Recording(trace.path, options.topics)) for trace in survey.validation]
+    best, followed = best_follow(walks, localizer.scores, told.follow, calibration)
+    return changed(told, follow=best), calibration, followed if best.use == "on" else errors
 
 
 def _access_points(config: MmlocPlusConfig, survey: Survey) -> AccessPoints | None:
@@ -158,21 +193,16 @@ def _access_points(config: MmlocPlusConfig, survey: Survey) -> AccessPoints | No
 
 
 def _examples(traces: Sequence[ModalTrace], config: MmlocPlusConfig, front_end: ModalFrontEnd) -> ModalExamples:
-    batches = [front_end.batch(trace.windows) for trace in traces]
-    positions = [trace.positions for trace in traces]
-    kept = [tells_a_place(batch) for batch in batches]
-    if not any(part.any() for part in kept):
+    told = [[front_end.tells_a_place(window) for window in trace.windows] for trace in traces]
+    windows = [w for trace, kept in zip(traces, told, strict=True) for w in itertools.compress(trace.windows, kept)]
+    if not windows:
         seconds = config.window.length / config.window.rate_hz
         raise TrainingError(
             f"{', '.join(str(trace.path) for trace in traces)}: no unbroken {seconds:.1f} s of magnetic samples and no "
             "fresh Wi-Fi scan between two references; record longer walks, or lower window.length"
         )
-    whole = type(batches[0])(
-        *(np.concatenate([getattr(b, f.name)[k] for b, k in zip(batches, kept, strict=True)])
-          for f in dataclasses.fields(batches[0]))
-    )  # fmt: skip
-    labels = np.concatenate([p[k] for p, k in zip(positions, kept, strict=True)])
-    return ModalExamples(whole, labels, front_end, config.training.augmentation)
+    labels = np.concatenate([trace.positions[kept] for trace, kept in zip(traces, told, strict=True) if kept])
+    return ModalExamples(front_end.batch(windows), labels, front_end, config.training.augmentation)
 
 
 def _network(config: MmlocPlusConfig, examples: ModalExamples, access_points: int, lstm1: Tensors) -> MmlocPlus:

@@ -33,9 +33,9 @@ def covariances_by_modality(model: MmlocPlus, validation: ModalExamples, errors:
         inputs = validation.plain(which)
         inputs[3][:] = [(pattern >> k) & 1 for k in range(len(MODALITIES))]
         found = predictor.predict(inputs)
-        offsets = np.array([xy for xy, _, _ in found]) - validation.positions[which]
+        offsets = np.array([instant.position for instant in found]) - validation.positions[which]
         if heatmap:
-            inverse = np.linalg.inv(np.array([covariance for _, covariance, _ in found]))
+            inverse = np.linalg.inv(np.array([instant.covariance for instant in found]))
             covariances[pattern] *= np.einsum("ni,nij,nj->n", offsets, inverse, offsets).mean() / 2
         else:
             covariances[pattern] = second_moment(offsets)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from mail_localization.data.modal_traces import Stretches
 from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.reference import Reference
 from mail_localization.errors import TrainingError
@@ -49,9 +51,11 @@ class _Walk:
 
 
 def calibrate_motion(
-    recordings: list[Path], settings: MotionSettings, topics: Topics
+    recordings: list[Path], settings: MotionSettings, topics: Topics, parts: Mapping[Path, Stretches] | None = None
 ) -> tuple[MotionSettings, MotionCalibration]:
     """Return the settings with the source resolved, and what the recordings' references teach of motion.
+
+    With `parts`, only those stretches of the recordings teach, and no magnetometer is calibrated with them.
 
     K of the step length is the median of (length of the reference) / (sum of swings^(1/4)) over the recordings.
     The heading offset is the circular mean of (course of the reference - heading) where headings are absolute.
@@ -64,9 +68,10 @@ def calibrate_motion(
     resolved = _with_source(settings, source)
     raw = dataclasses.replace(MotionCalibration(), weinberg_k=1.0)
     if source != "none":
-        walks = [walk for path in teachers if len((walk := _walk(path, resolved, raw, topics)).motions) >= MIN_STEPS]
+        walked = [walk for path in teachers for walk in _cut(_walk(path, resolved, raw, topics), parts)]
+        walks = [walk for walk in walked if len(walk.motions) >= MIN_STEPS]
         found = _calibrated(walks, source)
-        if found is not None and source != "odometry":
+        if found is not None and source != "odometry" and parts is None:
             resolved, found = _with_compass(found, walks, resolved, raw, topics)
         if found is not None:
             return resolved, dataclasses.replace(found, **_speed([walk.reference for walk in walks]))
@@ -77,7 +82,8 @@ def calibrate_motion(
             )
         kind = "odometry does" if source == "odometry" else "steps found do"
         _log.warning("the %s not follow the reference positions: motion.source is none", kind)
-    references = [Recording(path, topics).reference() for path in recordings]
+    whole = [_Walk(path, Recording(path, topics).reference(), []) for path in recordings]
+    references = [walk.reference for one in whole for walk in _cut(one, parts)]
     return _with_source(settings, "none"), MotionCalibration(**_speed(references))
 
 
@@ -144,6 +150,16 @@ def _walk(path: Path, settings: MotionSettings, raw: MotionCalibration, topics: 
     tracker = MotionTracker(settings, raw)
     motions = [motion for sample in recording.samples(tracker.inputs) for motion in tracker.add(sample)]
     return _Walk(path, reference, [m for m in motions if reference.start_ns <= m.t_ns <= reference.end_ns])
+
+
+def _cut(walk: _Walk, parts: Mapping[Path, Stretches] | None) -> list[_Walk]:
+    """Return the stretches of a walk as walks of their own; the whole walk where none are given."""
+    if parts is None:
+        return [walk]
+    return [
+        _Walk(walk.path, walk.reference.between(start, end), [m for m in walk.motions if start <= m.t_ns < end])
+        for start, end in parts[walk.path]
+    ]
 
 
 def _calibrated(walks: list[_Walk], source: str) -> MotionCalibration | None:

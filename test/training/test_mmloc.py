@@ -10,8 +10,9 @@ from surveys import SECOND_NS, START_NS
 
 from mail_localization.errors import TrainingError
 from mail_localization.localizer import load_localizer
+from mail_localization.matching.follower import FollowSettings
 from mail_localization.models.artifact import load_model
-from mail_localization.training.mmloc import MmlocPlusConfig, train
+from mail_localization.training.mmloc import MmlocPlusConfig, read_survey, train, train_on
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.pretrain import PretrainConfig, pretrain
 from mail_localization.types import ImuSample, MagneticSample, PoseEstimate, Sample, WifiScan
@@ -54,7 +55,10 @@ def model(
     request: pytest.FixtureRequest, survey: list[Path], lstm1: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("model") / request.param
-    train(config(request.param), survey, out, dataclasses.replace(QUIET, lstm1=lstm1))
+    # One of them follows the way walked.
+    follow = FollowSettings(use="on" if request.param == "heatmap" else "off")
+    settings = dataclasses.replace(config(request.param), follow=follow)
+    train(settings, survey, out, dataclasses.replace(QUIET, lstm1=lstm1))
     return out
 
 
@@ -188,6 +192,22 @@ def test_lstm1_of_another_rate_is_refused(survey: list[Path], lstm1: Path, tmp_p
     settings = MmlocPlusConfig.from_mapping({**SMALL, "window": {"rate_hz": 20.0, "length": 20}})
     with pytest.raises(TrainingError, match=r"pretrained at lstm1\.rate_hz 10\.0, window\.rate_hz is 20\.0"):
         train(settings, survey, tmp_path / "model", dataclasses.replace(QUIET, lstm1=lstm1))
+
+
+def test_part_of_a_survey_is_read_as_recordings_of_its_own(survey: list[Path], tmp_path: Path) -> None:
+    settings = dataclasses.replace(config(), training=dataclasses.replace(config().training, epochs=2))
+    stretches = {survey[0]: [(START_NS + 5 * SECOND_NS, START_NS + 12 * SECOND_NS)]}
+    options = dataclasses.replace(QUIET, validation=(survey[1],))
+    part = read_survey(settings, [survey[0]], options, stretches)
+    x = part.training[0].positions[:, 0] / 0.9
+    assert x.min() >= 5.0
+    assert x.max() < 12.0
+    # A window must not look back over the start of its stretch: none is whole before 2 s of it.
+    assert min(w.t_ns for w in part.training[0].windows if w.mag is not None) >= START_NS + 7 * SECOND_NS
+    # Weights are chosen where the survey was; the errors told are those of the whole validation recording.
+    train_on(settings, part, {}, tmp_path / "model", options)
+    card, _ = load_model(tmp_path / "model")
+    assert card.metrics["held_out"]["windows"] > 3 * len(x)
 
 
 def test_shipped_config_is_read() -> None:
