@@ -14,8 +14,8 @@ from mail_localization.types import FloatArray
 
 UNITS = {"millitesla": 1e-3, "gauss": 1e-4, "microtesla": 1e-6, "milligauss": 1e-7, "nanotesla": 1e-9}
 """Units that drivers publish instead of tesla (REP-103) -> tesla."""
-TYPICAL = 45e-6
-"""Middle of the Earth's field (25 to 65) on a logarithmic scale, tesla: what a unit is guessed by without a survey."""
+TYPICAL = 57e-6
+"""What a unit is guessed by without a survey, tesla: the Earth's 25 to 65, and a device's own field more often adds."""
 POSSIBLE = 5e-6, 400e-6
 """Indoors: 20 to 70 is usual, steel and the device's own field stretch it, tesla."""
 _STUCK_SECONDS = 10.0

@@ -58,6 +58,12 @@ def test_a_strong_field_with_a_survey_is_judged_by_the_survey() -> None:
     assert "gauss" in _texts(magnetometer_findings(_excerpt(strong / 4 * 1e4), 1.0, expected=62e-6))
 
 
+def test_a_phone_with_a_field_of_its_own_in_microtesla_is_not_taken_for_milligauss() -> None:
+    # MM-Loc's phone reads 134 microtesla.
+    text = _texts(magnetometer_findings(_excerpt(_walk() / np.linalg.norm(EARTH) * 134.0), 1.0))
+    assert "publishes microtesla" in text
+
+
 def test_a_magnet_is_no_unit_mistake() -> None:
     # 1.6 mT is in no unit a field of a building.
     assert "move the sensor away from magnets" in _texts(magnetometer_findings(_excerpt(_walk() * 33), 1.0))
