@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from mail_localization.calibration import Calibration, Disagreement
 from mail_localization.types import ImuSample, MagneticSample, OdometrySample, PoseEstimate, Sample, WifiScan
 
 STREAMS: dict[type[Sample], str] = {
@@ -17,11 +18,17 @@ STREAMS: dict[type[Sample], str] = {
 
 
 class Estimator(ABC):
-    """A Localizer that a method fills in: `_take`, `counters` and `reset`, and `_take_all` where batches pay."""
+    """A Localizer that a method fills in: `_take`, `_reset` and `counters`, and `_take_all` where batches pay."""
 
     method: str
     inputs: frozenset[str]
     """The streams that are used, of `mag`, `imu`, `wifi`, `odom`; a sample of another never reaches the method."""
+
+    calibration: Calibration | None = None
+    """How large the errors are; None leaves every covariance as the method states it."""
+
+    def __init__(self) -> None:
+        self._disagreement = Disagreement()
 
     @property
     @abstractmethod
@@ -35,7 +42,8 @@ class Estimator(ABC):
 
     def add(self, sample: Sample) -> PoseEstimate | None:
         """Feed one sample of any kind; return the newest estimate it makes possible, if any."""
-        return self._take(sample) if STREAMS[type(sample)] in self.inputs else None
+        estimate = self._take(sample) if STREAMS[type(sample)] in self.inputs else None
+        return None if estimate is None else self._calibrated(estimate)
 
     def add_magnetic(self, sample: MagneticSample) -> PoseEstimate | None:
         """Feed one magnetometer reading; return the estimate it makes possible, if any."""
@@ -55,11 +63,23 @@ class Estimator(ABC):
 
     def localize(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
         """Yield the estimates that `add` gives sample by sample; a method may compute them in batches."""
-        return self._take_all(sample for sample in samples if STREAMS[type(sample)] in self.inputs)
+        used = (sample for sample in samples if STREAMS[type(sample)] in self.inputs)
+        return map(self._calibrated, self._take_all(used))
 
-    @abstractmethod
     def reset(self) -> None:
         """Forget all samples, as after a jump in time or a new start; the counters stay."""
+        self._disagreement.clear()
+        self._reset()
+
+    def _calibrated(self, estimate: PoseEstimate) -> PoseEstimate:
+        """Make the covariance honest; every estimate passes here once, in the order in which they are given."""
+        if self.calibration is None:
+            return estimate
+        return self.calibration.applied(estimate, self._disagreement.add(estimate.t_ns, estimate.position))
+
+    @abstractmethod
+    def _reset(self) -> None:
+        """Forget all samples; the counters stay."""
 
     @abstractmethod
     def _take(self, sample: Sample) -> PoseEstimate | None:

@@ -12,10 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from mail_localization.calibration import Calibration
 from mail_localization.config import Settings, group
 from mail_localization.errors import importing
 from mail_localization.estimator import Estimator
-from mail_localization.models.artifact import ModelCard, Tensors, load_model, require_method
+from mail_localization.models.artifact import ModelCard, Tensors, load_model, reading_tensors, require_method
 from mail_localization.models.embedded import STARTER, embedded
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
@@ -118,6 +119,7 @@ class WindowedLocalizer(Estimator):
     """Windows per prediction offline."""
 
     def __init__(self, method: str, config: WindowedConfig, predictor: Predictor) -> None:
+        super().__init__()
         self.method = method
         self.config = config
         self._predictor = predictor
@@ -137,8 +139,7 @@ class WindowedLocalizer(Estimator):
         """Share of the window that is filled, 0 to 1."""
         return self._window.fill
 
-    def reset(self) -> None:
-        """Forget all samples; the counters stay."""
+    def _reset(self) -> None:
         self._sensors.reset()
         self._window.reset()
 
@@ -217,9 +218,7 @@ def _starts(module: str) -> Loader:
 
     def load(card: ModelCard, tensors: Tensors, hop: int) -> Estimator:
         inner = embedded(tensors, STARTER)
-        if inner is not None:
-            require_method(inner[0].method, LOADERS)
-        starter = None if inner is None else LOADERS[inner[0].method](*inner, hop)
+        starter = None if inner is None else localizer_of(*inner, hop)
         with importing(f"method {card.method}"):
             localizer: Estimator = importlib.import_module(module).load(card, tensors, hop, starter)
         return localizer
@@ -256,6 +255,13 @@ def load_localizer(folder: Path, hop: int = 0) -> Estimator:
     Raises:
         ModelError: the folder is missing, damaged, newer, or of an unknown method.
     """
-    card, tensors = load_model(folder)
+    return localizer_of(*load_model(folder), hop)
+
+
+def localizer_of(card: ModelCard, tensors: Tensors, hop: int = 0) -> Estimator:
+    """Build the method of a model folder's content, with the calibration in its card."""
     require_method(card.method, LOADERS)
-    return LOADERS[card.method](card, tensors, hop)
+    with reading_tensors(card):
+        localizer = LOADERS[card.method](card, tensors, hop)
+    localizer.calibration = Calibration.from_mapping(card.calibration)
+    return localizer

@@ -28,13 +28,14 @@ ROS |= {
 }
 HEAVY = {"torch", "rosbags", "matplotlib", "scipy", "rclpy", "safetensors"}
 
-BASE = {"types", "errors", "config", "files", "estimator"}
+BASE = {"types", "errors", "config", "files", "calibration", "estimator"}
 METHOD_PARTS = {"preprocess", "data", "models", "matching", "motion"}
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
     "files": set(),
-    "estimator": {"types"},
+    "calibration": {"types", "errors"},
+    "estimator": {"types", "calibration"},
     "config": {"errors"},
     "preprocess": BASE,
     "data": BASE | {"preprocess"},

@@ -59,6 +59,7 @@ class Magicol(Estimator):
 
     def __init__(self, config: MagicolConfig, paths: PolylineMap, usual_cost: float,
                  calibration: MotionCalibration) -> None:  # fmt: skip
+        super().__init__()
         self.config = config
         self._calibration = calibration
         paths = paths.both_ways() if config.both_ways else paths
@@ -76,8 +77,7 @@ class Magicol(Estimator):
         """What was refused, by `STREAM.REASON`."""
         return self._walk.counters
 
-    def reset(self) -> None:
-        """Forget all samples; the counters stay."""
+    def _reset(self) -> None:
         self._walk.reset()
         self._restart()
 
@@ -109,7 +109,7 @@ class Magicol(Estimator):
         self.reset()
         for run in runs:
             for t_ns, cloud in smoothed(run, backward):
-                yield self._told(t_ns, cloud)
+                yield self._calibrated(self._told(t_ns, cloud))
 
     def _new_filter(self, matcher: MagneticMatcher) -> MagicolFilter:
         c = self.config

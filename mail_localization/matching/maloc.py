@@ -94,6 +94,7 @@ class MaLoc(Estimator):
     def __init__(self, config: MalocConfig, field_map: MagneticMap, calibration: MotionCalibration,
                  covariance_scale: float = 1.0) -> None:  # fmt: skip
         """Take the factor by which held-out errors are larger than the cloud says (squared)."""
+        super().__init__()
         self.config = config
         self._fields = FieldRows(config)
         self._sensors = SensorRows(config.window, config.magnetic.streams, config.magnetic.saturation)
@@ -109,14 +110,14 @@ class MaLoc(Estimator):
         # Both may look at one stream: what both refuse is one sample.
         return self._sensors.counters | self._tracker.counters
 
-    def reset(self) -> None:
-        """Forget all samples; the counters stay."""
+    def _reset(self) -> None:
         self._sensors.reset()
         self._tracker.reset()
         self._restart()
 
     def start_at(self, t_ns: int, position: FloatArray, stddev: float) -> None:
         """Start anew from a given position (2,) in `map`, m, of that standard deviation, m, per axis."""
+        self._disagreement.clear()
         self._restart()
         self._filter.start_at(position, stddev)
         self._converged = True

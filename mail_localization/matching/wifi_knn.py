@@ -100,6 +100,7 @@ class WifiKnn(Estimator):
         self, config: WifiKnnConfig, access_points: AccessPoints, radio_map: RadioMap, calibration: Calibration,
         extent: FloatArray,
     ) -> None:  # fmt: skip
+        super().__init__()
         self._config = config
         self._map = radio_map
         self._calibration = calibration
@@ -112,8 +113,7 @@ class WifiKnn(Estimator):
         """What was refused, by `STREAM.REASON`."""
         return self._memory.counters
 
-    def reset(self) -> None:
-        """Forget all scans; the counters stay."""
+    def _reset(self) -> None:
         self._memory.reset()
         self._matches: Matches | None = None
 

@@ -88,6 +88,7 @@ class OdometryAided(Estimator):
     """
 
     def __init__(self, inner: Positioner, settings: OdometryAidSettings | None = None) -> None:
+        super().__init__()
         self.settings = settings or OdometryAidSettings()
         self.method = inner.method
         self.inputs = inner.inputs | {"odom"}
@@ -111,8 +112,7 @@ class OdometryAided(Estimator):
         """Share of the aided Localizer's window that is filled, 0 to 1."""
         return self._inner.fill
 
-    def reset(self) -> None:
-        """Forget all samples and where the odometry's frame lies; the counters stay."""
+    def _reset(self) -> None:
         self._inner.reset()
         self._path.reset()
         self._start_over()

@@ -62,6 +62,7 @@ class Pdr(Estimator):
     def __init__(
         self, config: PdrConfig, calibration: MotionCalibration, drift: float, starter: Estimator | None = None
     ) -> None:
+        super().__init__()
         self.config = config
         self._interval_ns = round(config.standing_interval * 1e9)
         self._tracker = MotionTracker(config.motion, calibration)
@@ -83,8 +84,7 @@ class Pdr(Estimator):
         """What was refused, by `STREAM.REASON`."""
         return self._refused
 
-    def reset(self) -> None:
-        """Forget all samples and the start; the counters stay."""
+    def _reset(self) -> None:
         for gate in self._gates.values():
             gate.reset()
         self._forget()
@@ -98,6 +98,7 @@ class Pdr(Estimator):
             stddev: of each axis, m.
             course: direction of travel then, in `map`, where it is known, rad.
         """
+        self._disagreement.clear()
         self.reckoning.begin(np.array(position, dtype=np.float64), max(stddev, 0.01) ** 2 * np.eye(2), course)
         self._from_ns, self._due_ns = t_ns, None
 

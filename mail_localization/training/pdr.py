@@ -17,7 +17,7 @@ from mail_localization.config import Settings
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.errors import ConfigError, TrainingError
 from mail_localization.estimator import Estimator
-from mail_localization.localizer import LOADERS, told_where
+from mail_localization.localizer import localizer_of, told_where
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, save_model
 from mail_localization.models.embedded import STARTER, embed
 from mail_localization.motion.pdr import Pdr, PdrConfig, to_tensors
@@ -85,7 +85,7 @@ class _Built:
     def localizer(self, drift: float) -> Pdr:
         starter: Estimator | None = None
         if self.starter is not None:
-            starter = LOADERS[self.starter[0].method](*self.starter, 0)
+            starter = localizer_of(*self.starter)
         return Pdr(self.config, self.calibration, drift, starter)
 
 

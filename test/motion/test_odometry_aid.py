@@ -24,6 +24,7 @@ class Beacon(Estimator):
     method, inputs = "beacon", frozenset({"mag"})
 
     def __init__(self, stddev: float = 5.0) -> None:
+        super().__init__()
         self._covariance = stddev**2 * np.eye(2)
         self._counters: Counter[str] = Counter()
         self.started: list[float] = []
@@ -32,7 +33,7 @@ class Beacon(Estimator):
     def counters(self) -> Counter[str]:
         return self._counters
 
-    def reset(self) -> None:
+    def _reset(self) -> None:
         pass
 
     def start_at(self, t_ns: int, position: np.ndarray, stddev: float) -> None:

@@ -26,6 +26,7 @@ class Beacon(Estimator):
     inputs = frozenset({"mag"})
 
     def __init__(self, reference: Reference) -> None:
+        super().__init__()
         self._reference = reference
         self._due = 0
 
@@ -40,7 +41,7 @@ class Beacon(Estimator):
         self._due = sample.t_ns + SECOND_NS
         return PoseEstimate(sample.t_ns, position, np.eye(2)) if np.isfinite(position).all() else None
 
-    def reset(self) -> None:
+    def _reset(self) -> None:
         self._due = 0
 
 
