@@ -162,8 +162,8 @@ def to_tensors(paths: PolylineMap, usual_cost: float, calibration: MotionCalibra
     """Return what a model folder keeps beside its card."""
     return {
         **paths.to_tensors(),
+        **calibration.to_tensors(),
         "usual_cost": np.array([usual_cost]),
-        "motion": np.array(list(calibration.to_mapping().values())),
     }
 
 
@@ -173,7 +173,5 @@ def load(card: ModelCard, tensors: Tensors, hop: int) -> Magicol:
     with reading_tensors(card):
         paths = PolylineMap.from_tensors(tensors, config.sequence.spacing)
         usual_cost = float(tensors["usual_cost"][0])
-        names = [field.name for field in dataclasses.fields(MotionCalibration)]
-        values = tensors["motion"].astype(float).tolist()
-        calibration = MotionCalibration.from_mapping(dict(zip(names, values, strict=True)))
+        calibration = MotionCalibration.from_tensors(tensors)
     return Magicol(config, paths, usual_cost, calibration)

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import numpy.typing as npt
 import torch
 
 from mail_localization.estimator import Estimator
+from mail_localization.matching.follower import Follower, PositionScores, Raster, Scores, Way
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.models.heatmap import HeatmapHead
 from mail_localization.models.mmloc import MmlocModelConfig, MmlocPlus
 from mail_localization.models.regressor import state
-from mail_localization.preprocess.modal_batch import ModalFrontEnd, NetworkInputs, tells_a_place
+from mail_localization.motion.tracker import Motion, MotionCalibration
+from mail_localization.preprocess.modal_batch import ModalFrontEnd, NetworkInputs
 from mail_localization.preprocess.modalities import MODALITIES, ModalWindow, ModalWindows
 from mail_localization.preprocess.wifi import AccessPoints
 from mail_localization.types import FloatArray, Mode, PoseEstimate, Sample
@@ -28,6 +31,22 @@ PATTERNS = 2 ** len(MODALITIES)
 NETWORK = "network."
 """What the names of the network's tensors begin with in a model folder."""
 
+Motions = list[Motion] | None
+"""The way from the instant before; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instant:
+    """What the network says of one instant by itself."""
+
+    position: FloatArray
+    """(2,), m."""
+    covariance: FloatArray
+    """(2, 2), m^2."""
+    modes: tuple[Mode, ...] = ()
+    probabilities: npt.NDArray[np.float32] | None = None
+    """(M,) of the heat map's cells; None without one."""
+
 
 class MmlocPredictor:
     """A trained network with what is known of its errors."""
@@ -36,17 +55,25 @@ class MmlocPredictor:
         self._model = model.eval().requires_grad_(False)
         self._covariances = covariances
 
-    def predict(self, inputs: NetworkInputs) -> list[tuple[FloatArray, FloatArray, tuple[Mode, ...]]]:
-        """Return position (2,), covariance (2, 2) and modes for each instant."""
+    @property
+    def heatmap(self) -> HeatmapHead | None:
+        """The head that gives cells a probability, if that is the one."""
+        return self._model.head if isinstance(self._model.head, HeatmapHead) else None
+
+    def predict(self, inputs: NetworkInputs) -> list[Instant]:
+        """Return what each instant says."""
         covariances = self._covariances[patterns(inputs[3])]
         with torch.inference_mode():
             tensors = [torch.from_numpy(array) for array in inputs]
-            if not isinstance(self._model.head, HeatmapHead):
+            if self.heatmap is None:
                 positions = self._model(*tensors).double().numpy()
-                return [(xy, covariance, ()) for xy, covariance in zip(positions, covariances, strict=True)]
-            peaks = self._model.head.peaks(self._model.head(self._model.features(*tensors)))
-        scales = covariances[:, 0, 0]
-        return [(modes[0].mean, scale * spread, modes) for (modes, spread), scale in zip(peaks, scales, strict=True)]
+                return [Instant(xy, covariance) for xy, covariance in zip(positions, covariances, strict=True)]
+            logits = self.heatmap(self._model.features(*tensors))
+            peaks, maps = self.heatmap.peaks(logits), torch.softmax(logits, dim=1).numpy()
+        return [
+            Instant(modes[0].mean, covariance[0, 0] * spread, modes, map_)
+            for (modes, spread), covariance, map_ in zip(peaks, covariances, maps, strict=True)
+        ]
 
 
 def patterns(mask: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -64,12 +91,23 @@ class MmlocLocalizer(Estimator):
     batch = 64
     """Windows per prediction offline."""
 
-    def __init__(self, config: MmlocModelConfig, front_end: ModalFrontEnd, predictor: MmlocPredictor) -> None:
+    def __init__(
+        self, config: MmlocModelConfig, front_end: ModalFrontEnd, predictor: MmlocPredictor,
+        calibration: MotionCalibration | None = None,
+    ) -> None:  # fmt: skip
+        """Follow the way walked where `calibration` says how the target moves."""
         super().__init__()
         self._windows = ModalWindows(config)
         self._front_end = front_end
         self._predictor = predictor
-        self.inputs = self._windows.inputs
+        self._way = self._follower = self._raster = None
+        if calibration is not None:
+            self._way = Way(config.follow.motion, calibration)
+            self._follower = Follower(config.follow, calibration)
+            if predictor.heatmap is not None:
+                centres = predictor.heatmap.centres.double().numpy()
+                self._raster = Raster(centres, config.network.heatmap.cell)
+        self.inputs = self._windows.inputs | (self._way.inputs if self._way is not None else frozenset())
 
     @property
     def counters(self) -> Counter[str]:
@@ -83,26 +121,52 @@ class MmlocLocalizer(Estimator):
 
     def _reset(self) -> None:
         self._windows.reset()
+        if self._way is not None and self._follower is not None:
+            self._way.reset()
+            self._follower.reset()
+
+    def instants(self, samples: Iterable[Sample]) -> Iterator[tuple[int, Motions, Instant]]:
+        """Yield the stamps at which an estimate is due, the motions to there, and what the network says there."""
+        due = (made for sample in samples if (made := self._due(sample)) is not None)
+        # In batches: equal up to float32 rounding of the network.
+        while batch := list(itertools.islice(due, self.batch)):
+            yield from self._instants(batch)
+
+    def scores(self, instant: Instant) -> Scores:
+        """Return what an instant says of places."""
+        if self._raster is None or instant.probabilities is None:
+            return PositionScores(instant.position, instant.covariance)
+        return self._raster.scores(instant.probabilities)
 
     def _take(self, sample: Sample) -> PoseEstimate | None:
-        estimates = self._estimates(self._windows.add(sample)[-1:])
-        return estimates[-1] if estimates else None
+        due = self._due(sample)
+        made = [] if due is None else self._instants([due])
+        return self._estimate(*made[0]) if made else None
 
     def _take_all(self, samples: Iterable[Sample]) -> Iterator[PoseEstimate]:
-        # In batches: equal up to float32 rounding of the network.
-        windows = (made[-1] for sample in samples if (made := self._windows.add(sample)))
-        while batch := list(itertools.islice(windows, self.batch)):
-            yield from self._estimates(batch)
+        if self._follower is not None:
+            # Particles would turn a batch's rounding into centimetres.
+            return super()._take_all(samples)
+        return (self._estimate(*made) for made in self.instants(samples))
 
-    def _estimates(self, windows: Sequence[ModalWindow]) -> list[PoseEstimate]:
-        if not windows:
-            return []
-        batch = self._front_end.batch(windows)
-        kept = np.flatnonzero(tells_a_place(batch))
-        if not len(kept):
-            return []
-        found = self._predictor.predict(self._front_end.inputs(batch.take(kept)))
-        return [PoseEstimate(windows[k].t_ns, *parts) for k, parts in zip(kept.tolist(), found, strict=True)]
+    def _due(self, sample: Sample) -> tuple[ModalWindow, Motions] | None:
+        """Return the newest window that the sample completes, if it tells a place, with the motions to it."""
+        if self._way is not None:
+            self._way.add(sample)
+        window = next(reversed(self._windows.add(sample)), None)
+        if window is None or not self._front_end.tells_a_place(window):
+            return None
+        return window, None if self._way is None else self._way.take(window.t_ns)
+
+    def _instants(self, due: Sequence[tuple[ModalWindow, Motions]]) -> list[tuple[int, Motions, Instant]]:
+        found = self._predictor.predict(self._front_end.inputs(self._front_end.batch([window for window, _ in due])))
+        return [(window.t_ns, motions, instant) for (window, motions), instant in zip(due, found, strict=True)]
+
+    def _estimate(self, t_ns: int, motions: Motions, instant: Instant) -> PoseEstimate:
+        cloud = None if self._follower is None else self._follower.follow(motions, self.scores(instant))
+        if cloud is None:
+            return PoseEstimate(t_ns, instant.position, instant.covariance, instant.modes)
+        return PoseEstimate(t_ns, cloud.modes[0].mean, cloud.covariance_about_mode, cloud.modes)
 
 
 def load(card: ModelCard, tensors: Tensors, hop: int) -> MmlocLocalizer:
@@ -118,8 +182,9 @@ def load(card: ModelCard, tensors: Tensors, hop: int) -> MmlocLocalizer:
         covariances = tensors["covariances"].astype(np.float64)
         if covariances.shape != (PATTERNS, 2, 2):
             raise ValueError(f"covariances of shape {covariances.shape}, expected {(PATTERNS, 2, 2)}")
+        calibration = MotionCalibration.from_tensors(tensors) if config.follow.use == "on" else None
     front_end = ModalFrontEnd(config, access_points, config.network.representation)
-    return MmlocLocalizer(config, front_end, MmlocPredictor(model, covariances))
+    return MmlocLocalizer(config, front_end, MmlocPredictor(model, covariances), calibration)
 
 
 def model_config(settings: dict[str, Any], hop: int = 0) -> MmlocModelConfig:
