@@ -60,29 +60,26 @@ class HeatmapHead(nn.Module):
 
     def peak(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the heaviest peak's mean (B, 2), its weight (B,), and the map without it (B, M)."""
-        return self.heaviest(torch.softmax(logits, dim=1))
+        return self.heaviest(torch.softmax(logits, dim=1), self.neighbours())
 
-    def heaviest(self, map_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def heaviest(self, map_: Tensor, near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mean (B, 2) and weight (B,) of the heaviest peak of maps (B, M), and the maps without it."""
-        near = self.neighbours  # (M, M)
         best = (map_ @ near).argmax(dim=1)
         part = map_ * near[best]  # (B, M)
         weight = part.sum(dim=1)
         mean = part @ self.centres / weight.clamp(min=1e-12)[:, None]
         return mean, weight, map_ - part
 
-    @property
     def neighbours(self) -> Tensor:
         """Return 1 (M, M) where two cells belong to one peak, else 0."""
         return (torch.cdist(self.centres, self.centres) <= self.settings.peak).to(self.centres.dtype)
 
-    def peaks(self, logits: Tensor) -> list[tuple[tuple[Mode, ...], FloatArray]]:
-        """Return for each map its modes, heaviest first, and the spread (2, 2) of all of it about the first, m^2."""
-        whole = torch.softmax(logits, dim=1)
+    def peaks(self, whole: Tensor, near: Tensor) -> list[tuple[tuple[Mode, ...], FloatArray]]:
+        """Return for maps (B, M) the modes, heaviest first, and the spread (2, 2) of all of it about the first, m^2."""
         rest, found = whole, []
         for _ in range(self.settings.modes):
             before = rest
-            mean, weight, rest = self.heaviest(rest)
+            mean, weight, rest = self.heaviest(rest, near)
             found.append((mean, weight, self._spread(before - rest, mean) / weight.clamp(min=1e-12)[:, None, None]))
         total = self._spread(whole, found[0][0]).double().numpy() + self._own * np.eye(2)
         return [(self._modes([tuple(part[b] for part in peak) for peak in found]), total[b]) for b in range(len(whole))]

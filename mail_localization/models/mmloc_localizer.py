@@ -54,6 +54,8 @@ class MmlocPredictor:
     def __init__(self, model: MmlocPlus, covariances: FloatArray) -> None:
         self._model = model.eval().requires_grad_(False)
         self._covariances = covariances
+        if self.heatmap is not None:
+            self._near = self.heatmap.neighbours()
 
     @property
     def heatmap(self) -> HeatmapHead | None:
@@ -68,11 +70,11 @@ class MmlocPredictor:
             if self.heatmap is None:
                 positions = self._model(*tensors).double().numpy()
                 return [Instant(xy, covariance) for xy, covariance in zip(positions, covariances, strict=True)]
-            logits = self.heatmap(self._model.features(*tensors))
-            peaks, maps = self.heatmap.peaks(logits), torch.softmax(logits, dim=1).numpy()
+            maps = torch.softmax(self.heatmap(self._model.features(*tensors)), dim=1)
+            peaks = self.heatmap.peaks(maps, self._near)
         return [
             Instant(modes[0].mean, covariance[0, 0] * spread, modes, map_)
-            for (modes, spread), covariance, map_ in zip(peaks, covariances, maps, strict=True)
+            for (modes, spread), covariance, map_ in zip(peaks, covariances, maps.numpy(), strict=True)
         ]
 
 

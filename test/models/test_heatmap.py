@@ -28,7 +28,8 @@ def test_estimate_is_the_heaviest_peak_and_no_blend_of_aliases() -> None:
 
 
 def test_modes_come_heaviest_first_with_their_shares() -> None:
-    [(modes, spread)] = head(cell=1.0).peaks(torch.tensor([[0.1, 0.1, 0.2, 0.6]]).log())
+    map_head = head(cell=1.0)
+    [(modes, spread)] = map_head.peaks(torch.tensor([[0.1, 0.1, 0.2, 0.6]]), map_head.neighbours())
     assert [round(mode.weight, 6) for mode in modes] == [0.8, 0.2]
     np.testing.assert_allclose(modes[0].mean, [20.75, 0.0], rtol=1e-6)
     np.testing.assert_allclose(modes[1].mean, [0.5, 0.0], rtol=1e-5)
