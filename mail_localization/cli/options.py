@@ -14,18 +14,25 @@ _STREAMS = ("imu", "mag", "wifi", "odom", "reference")
 
 
 def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --topic NAME=TOPIC, which can be repeated."""
+    """Declare --topic NAME=TOPIC and --wifi NAME=VALUE, which can be repeated."""
     parser.add_argument(
         "--topic", action="append", default=[], type=_topic, metavar="NAME=TOPIC",
         help=f"remap {', '.join(_STREAMS[:-1])} or {_STREAMS[-1]}, e.g. mag=/phone/mag; can be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--wifi", action="append", default=[], type=_setting, metavar="NAME=VALUE",
+        help="where Wi-Fi messages of a type of your own keep what, as the node's parameters wifi.NAME, "
+        "e.g. bssid=cells.mac; can be repeated",
+    )  # fmt: skip
 
 
 def topics_from_args(args: argparse.Namespace) -> Topics:
-    """Return the default topics with the remapped ones replaced."""
+    """Return the default topics with the remapped ones replaced, and how Wi-Fi messages are read."""
     from mail_localization.data.recording import Topics
+    from mail_localization.data.wifi_settings import WifiMappingSettings
 
-    return Topics.from_mapping(dict(args.topic), "--topic")
+    wifi = WifiMappingSettings.from_mapping(dict(args.wifi), "--wifi")
+    return Topics.from_mapping({**dict(args.topic), "wifi_mapping": wifi}, "--topic")
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +71,16 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value
+
+
+def _setting(text: str) -> tuple[str, str | float]:
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, float(value) if name == "accumulate" else value
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(f"{text!r}: {value!r} is not a number of seconds") from err
 
 
 def _topic(text: str) -> tuple[str, str]:

@@ -28,6 +28,7 @@ _ODOMETRY = "nav_msgs/msg/Odometry"
 READ_TYPES: dict[str, tuple[str, ...]] = {
     "imu": ("sensor_msgs/msg/Imu",),
     "mag": ("sensor_msgs/msg/MagneticField",),
+    # Any type that wifi_mapping can read; this one is written.
     "wifi": ("std_msgs/msg/String",),
     "odom": (_ODOMETRY,),
     "reference": (_POSE, _POSE_COVARIANCE, _ODOMETRY),

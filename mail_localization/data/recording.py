@@ -15,10 +15,12 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mail_localization.config import Settings, setting
+from mail_localization.config import Settings, group, setting
 from mail_localization.data import messages
 from mail_localization.data.reference import Reference
+from mail_localization.data.sample_reader import SampleReader
 from mail_localization.data.unpacking import bound_unpacking
+from mail_localization.data.wifi_settings import WifiMappingSettings
 from mail_localization.errors import RecordingError, importing
 from mail_localization.types import ReferencePose, Sample
 
@@ -38,9 +40,10 @@ class Topics(Settings):
 
     imu: str = setting("/imu/data", "topic of sensor_msgs/Imu")
     mag: str = setting("/imu/mag", "topic of sensor_msgs/MagneticField, tesla")
-    wifi: str = setting("/wifi/scan", "topic of Wi-Fi scans, std_msgs/String JSON")
+    wifi: str = setting("/wifi/scan", "topic of Wi-Fi scans, of any type that wifi_mapping can read")
     odom: str = setting("/odom", "topic of nav_msgs/Odometry")
     reference: str = setting("/reference", "topic of surveyed positions in `map`, geometry_msgs/PoseStamped")
+    wifi_mapping: WifiMappingSettings = group(WifiMappingSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,26 +171,30 @@ class Recording:
         self.problems.clear()
         with open_bag(self.path) as reader:
             connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]
+            readers = {connection.topic: self._sample_reader(reader, connection) for connection in connections}
             for topic, logged_ns, message in decoded_messages(reader, connections, self.problems):
-                try:
-                    sample = messages.from_message(message, self._streams[topic], logged_ns)
-                except Exception:
-                    # The bag brings its own message definitions: a stranger's Imu may lack any field.
-                    self.problems[f"{topic}: message cannot be read"] += 1
-                    continue
-                if messages.stamp_ns(message) == 0:
-                    self.problems[f"{topic}: no stamp, logged time used"] += 1
-                yield sample
+                yield from readers[topic].read(message, logged_ns)
+            for sample_reader in readers.values():
+                yield from sample_reader.end()
+
+    def _sample_reader(self, reader: AnyReader, connection: Connection) -> SampleReader:
+        topic, msgtype = connection.topic, connection.msgtype
+        if msgtype not in reader.typestore.fielddefs:
+            raise RecordingError(
+                f"{self.path}: the bag does not define {msgtype} of topic {topic!r} (recorded before ROS 2 Iron); "
+                "convert it to MCAP by `ros2 bag convert` where its package is installed"
+            )
+        return SampleReader(self._streams[topic], topic, msgtype, self.topics.wifi_mapping, self.problems)
 
     def _find_streams(self, reader: AnyReader) -> dict[str, str]:
         """Return topic -> stream for the topics that are there and of a known type."""
-        wanted = {name: stream for stream, name in self.topics.to_mapping().items()}
+        wanted = {getattr(self.topics, stream): stream for stream in (*SENSORS, "reference")}
         found: dict[str, str] = {}
         for connection in reader.connections:
             stream = wanted.get(connection.topic)
             if stream is None:
                 continue
-            if connection.msgtype not in messages.READ_TYPES[stream]:
+            if stream != "wifi" and connection.msgtype not in messages.READ_TYPES[stream]:
                 raise RecordingError(
                     f"{self.path}: topic {connection.topic!r} is {connection.msgtype}, expected "
                     f"{' or '.join(messages.READ_TYPES[stream])}; remap the topic"

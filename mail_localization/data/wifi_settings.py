@@ -81,6 +81,12 @@ class WifiMappingSettings(Settings):
                 FieldPath(f"wifi.{name}", getattr(self, name))
 
 
+def settings_for(settings: WifiMappingSettings, msgtype: str) -> WifiMappingSettings:
+    """Return the settings where they may be meant for a type, the defaults where they name another one."""
+    others = bool(settings.type) and full_type(settings.type) != full_type(msgtype)
+    return WifiMappingSettings() if others else settings
+
+
 def resolved(settings: WifiMappingSettings, type_name: str) -> WifiMappingSettings:
     """Return the settings with the preset's values where nothing was set; ConfigError on a layout that lacks a path."""
     name = settings.preset

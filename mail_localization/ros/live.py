@@ -27,6 +27,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 
 from mail_localization.data.recording import Recording, Topics, open_bag
 from mail_localization.data.wifi_mapping import scan_from_json
+from mail_localization.data.wifi_settings import settings_for
 from mail_localization.errors import EvaluationError, RecordingError
 from mail_localization.ros.conversions import pose_from_msg
 from mail_localization.ros.localizer_node import NAME
@@ -152,13 +153,15 @@ class _NodeProcess:
 def _parameters(model: Path, recording: Path, topics: Topics, rate: float, namespace: str) -> dict[str, Any]:
     """Return the node's parameters that make it give what the offline evaluation gives."""
     # Odometry that the method itself does not use stays unused offline too.
-    parameters: dict[str, Any] = {"model": str(model.resolve()), "use_sim_time": True, "use_odometry": False}
+    parameters: dict[str, Any] = {"model": str(model.resolve()), "use_sim_time": True, "odom_source": "none"}
     # The clock's steps grow with the rate, and where the node is busy it takes several at once.
     parameters["max_time_jump"] = 60.0 * max(rate, 1.0)
     with open_bag(recording) as reader:
         # Told, the node listens at once; else it would first have to find a publisher on the graph.
         types = [connection.msgtype for connection in reader.connections if connection.topic == topics.wifi]
-    parameters["wifi.type"] = types[0] if types else ""
+    if types:
+        wifi = settings_for(topics.wifi_mapping, types[0])
+        parameters |= {f"wifi.{name}": value for name, value in wifi.to_mapping().items()} | {"wifi.type": types[0]}
     if rate > 1.0:
         # Faster than the node can compute, best effort would lose samples: let the player wait for it.
         for topic in TOPICS.values():
