@@ -33,8 +33,8 @@ FEATURES = {
 }
 _BAND = (0.005, 0.995)
 _USUAL = 0.99
-_LEAST_USUAL = 0.1
-"""A tenth of a minute outside is nothing: six seconds beside a lift or a parked car."""
+_LEAST_USUAL = 0.2
+"""Twelve seconds of a minute outside are nothing: beside a lift or a parked car, or the phone taken from the pocket."""
 _LEAST_HARD_IRON = 5e-6
 """Difference of a device's own field that the estimate cannot tell from nothing, tesla."""
 _LEAST_HEARD = 0.02
