@@ -22,6 +22,7 @@ REMEDIES = {
     "out_of_order": "stamps go backwards; look for two publishers on the topic (`ros2 topic info -v`)",
     "isolated": "single stamps far from the others; look at the driver's clock",
     "gap": "gaps restart the window; look for losses on the way, or raise the driver's priority",
+    "unpaired": "the other sensor's readings come later or not at all; look at its topic, or free the processor",
     "clock_set_back": "time was set back and the estimate restarted; expected where a bag loops",
     "jump": "odometry jumped; look for a reset or two publishers",
     "lost_on_the_way": "lost before the node took them; raise queue_depth or hop, or free the processor",

@@ -56,7 +56,9 @@ class UniformClock:
                 self._set_back(stream)
             elif step is Step.GAP and stream.previous is not None:
                 self.counters[f"{name}.gap"] += 1
-            stream.extend(stamp, item, joined=step is Step.CONTINUOUS)
+            unpaired = stream.extend(stamp, item, joined=step is Step.CONTINUOUS)
+            if unpaired:
+                self.counters[f"{name}.unpaired"] += unpaired
         return self._completed()
 
     def _set_back(self, cause: _Stream) -> None:
@@ -98,10 +100,13 @@ class _Stream:
         self.rows.clear()
         self.previous = None
 
-    def extend(self, t_ns: int, values: Values, joined: bool) -> None:
-        """Append a row for each instant after the previous sample, up to and including this one."""
-        period = self._period_ns
-        last = t_ns // period
+    def extend(self, t_ns: int, values: Values, joined: bool) -> int:
+        """Append a row for each instant after the previous sample, up to and including this one.
+
+        Returns how many rows were lost, because they waited for another stream until the backlog was full.
+        """
+        period, before = self._period_ns, len(self.rows)
+        last, appended = t_ns // period, 0
         if joined and self.previous is not None:
             t0, start = self.previous
             span = t_ns - t0
@@ -109,6 +114,9 @@ class _Stream:
                 part = (index * period - t0) / span
                 at = tuple([a + (b - a) * part for a, b in zip(start, values, strict=True)])
                 self.rows.append((index, t_ns, at))
+                appended += 1
         elif last * period == t_ns:
             self.rows.append((last, t_ns, values))
+            appended = 1
         self.previous = (t_ns, values)
+        return before + appended - len(self.rows)

@@ -78,3 +78,11 @@ def test_values_that_are_not_finite_are_refused_and_counted() -> None:
     for value in (math.nan, math.inf, -math.inf):
         assert c.add("mag", PERIOD, (value,)) == []
     assert c.counters == {"mag.non_finite": 3}
+
+
+def test_rows_that_wait_in_vain_for_another_stream_are_counted() -> None:
+    clock = UniformClock(10, 100, {"a": 1, "b": 1}, backlog=5)
+    for k in range(9):
+        clock.add("a", 10 * k, (0.0,))
+    assert clock.counters == {"a.unpaired": 4}
+    assert [row.index for k in range(9) for row in clock.add("b", 10 * k, (0.0,))] == [4, 5, 6, 7, 8]
