@@ -22,8 +22,9 @@ from mail_localization.localizer import START_STDDEV
 from mail_localization.ros import conversions
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import NodeSettings
+from mail_localization.ros.tf_odometry import TfOdometry
 from mail_localization.ros.wifi_input import WifiInput
-from mail_localization.types import PoseEstimate, Sample, WifiScan
+from mail_localization.types import OdometrySample, PoseEstimate, Sample, WifiScan
 
 TYPES: dict[str, type] = {"imu": Imu, "mag": MagneticField, "odom": Odometry}
 WARN_PERIOD = 5.0
@@ -41,7 +42,11 @@ class Inputs:
         given = settings()
         self._depth, self._scale = given.queue_depth, given.magnetic_field_scale
         self._wifi: WifiInput | None = None
-        self._subscriptions = [self._subscribe(stream) for stream in sorted(session.inputs - {"wifi"})]
+        self._tf: TfOdometry | None = None
+        others = {"wifi", "odom"} if given.odom_source == "tf" else {"wifi"}
+        self._subscriptions = [self._subscribe(stream) for stream in sorted(session.inputs - others)]
+        if given.odom_source == "tf":
+            self._tf = TfOdometry(node, given.odom_frame_id, given.base_frame_id, self.receive_odometry)
         if "wifi" in session.inputs:
             self._wifi = WifiInput(node, given.wifi, TOPICS["wifi"], self.receive_wifi, self._problems)
         self._subscriptions.append(
@@ -50,8 +55,9 @@ class Inputs:
 
     def close(self) -> None:
         """Stop listening."""
-        if self._wifi is not None:
-            self._wifi.destroy()
+        for part in (self._wifi, self._tf):
+            if part is not None:
+                part.destroy()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
@@ -67,6 +73,10 @@ class Inputs:
         if stream == "mag":
             convert = functools.partial(convert, scale=self._scale)
         self._feed(stream, lambda: convert(msg), stamped=True)
+
+    def receive_odometry(self, sample: OdometrySample) -> None:
+        """Feed an odometry pose that was read from transforms."""
+        self._feed("odom", lambda: sample, stamped=True)
 
     def receive_wifi(self, scan: WifiScan) -> None:
         """Feed a scan; WifiInput has given one without a stamp the time of its reception."""

@@ -113,7 +113,8 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
         return _SUCCESS
 
     def _configure(self) -> None:
-        self.session = Session(lambda: self.settings, self.problems)
+        topics = {stream: self.resolve_topic_name(topic) for stream, topic in TOPICS.items()}
+        self.session = Session(lambda: self.settings, self.problems, topics)
         self._reports = Reports(self, self.session, self._notes)
         services = {
             "reset": (Trigger, self._on_reset),
@@ -239,7 +240,7 @@ def main(args: list[str] | None = None) -> int:
         if node.settings.autostart:
             node.autostart()
         signals.leave_at_once = False
-        spin(node)
+        spin(node, node.problems)
     except MailLocalizationError as err:
         get_logger(NAME).fatal(str(err))
         return 1

@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mail_localization.errors import ModelError
@@ -21,6 +21,8 @@ from mail_localization.types import FloatArray, PoseEstimate, Sample
 
 TOPICS = {"imu": "imu/data", "mag": "imu/mag", "wifi": "wifi/scan", "odom": "odom"}
 
+_ANOTHER_TIME_NS = 10_000_000_000
+
 
 class Session:
     """Drive one Localizer: samples in, estimates out; everything refused is counted in `problems`.
@@ -29,7 +31,10 @@ class Session:
         ModelError: no model folder is given, or it cannot be loaded.
     """
 
-    def __init__(self, settings: Callable[[], NodeSettings], problems: Counter[str]) -> None:
+    def __init__(
+        self, settings: Callable[[], NodeSettings], problems: Counter[str], topics: Mapping[str, str] = TOPICS
+    ) -> None:
+        """Load the model; `topics` names the streams in texts."""
         given = settings()
         if not given.model:
             raise ModelError("parameter 'model' is not set; give the model folder: --ros-args -p model:=FOLDER")
@@ -40,18 +45,20 @@ class Session:
         if "torch" in sys.modules:
             # At batch 1 a second thread gains nothing, and a robot has other uses for the core.
             sys.modules["torch"].set_num_threads(1)
-        self.aided = OdometryAided(self._inner, given.odometry) if given.use_odometry else None
+        self.aided = OdometryAided(self._inner, given.odometry) if given.odom_source != "none" else None
         self._localizer = self.aided or self._inner
         self.inputs = self._localizer.inputs
         self.method = self._localizer.method
+        self._newest_ns = 0
         self.stamping = Stamping(settings, problems)
         needs_odometry = given.publish_tf and given.odom_frame_id and self.aided is not None
         watched = self._inner.inputs | ({"odom"} if needs_odometry else set())
         self._health = Health(
             watched,
-            SurveyProfile.from_mapping(card.profile) if card.profile else None,
+            # A model made before there were profiles still says which access points it knows.
+            SurveyProfile.from_mapping({"access_points": card.access_points} | card.profile),
             given.health,
-            topics=TOPICS,
+            topics=dict(topics),
             magnetic_field_scale=given.magnetic_field_scale,
         )
 
@@ -70,10 +77,13 @@ class Session:
         t_ns = self.stamping.resolve(stream, sample.t_ns, now_ns, stamped)
         now = time.monotonic()
         delay = (now_ns - sample.t_ns) * 1e-9 if now_ns and sample.t_ns > 0 else float("nan")
+        if t_ns and t_ns != sample.t_ns:
+            sample = dataclasses.replace(sample, t_ns=t_ns)
         self._health.received(stream, sample, delay, now)
-        if not t_ns:
-            return None
-        estimate = self._localizer.add(sample if t_ns == sample.t_ns else dataclasses.replace(sample, t_ns=t_ns))
+        estimate = None
+        if t_ns:
+            self._newest_ns = t_ns
+            estimate = self._localizer.add(sample)
         if estimate is not None:
             self._health.estimated(time.monotonic() - now, estimate, now)
         return estimate
@@ -82,6 +92,9 @@ class Session:
         self, t_ns: int, position: FloatArray, stddev: float, yaw: float | None, yaw_stddev: float = 0.3
     ) -> None:
         """Tell where the target is, where the method is `startable`."""
+        newest = self._newest_ns
+        if newest and abs(t_ns - newest) > _ANOTHER_TIME_NS:
+            t_ns = newest  # Whoever tells it has another clock than the sensors, as when a bag is played.
         if self.aided is not None:
             self.aided.start_at(t_ns, position, stddev, yaw, yaw_stddev)
         elif isinstance(self._inner, Startable):
@@ -90,6 +103,7 @@ class Session:
     def reset(self) -> None:
         """Forget all samples and the position; the counters stay."""
         self._localizer.reset()
+        self._newest_ns = 0
         self.stamping.reset()
 
     def statuses(self, notes: dict[str, str]) -> list[Status]:

@@ -50,7 +50,12 @@ class NodeSettings(Settings):
         0.05, "least standard deviation published along any direction, m", minimum=1e-6
     )
     unobserved_variance: float = setting(1e6, "variance published for z (m^2), roll, pitch, yaw (rad^2)", minimum=1e-6)
-    use_odometry: bool = setting(True, "where there is odometry, gate and carry the estimates by it")
+    odom_source: str = setting(
+        "topic",
+        "where odometry comes from, by which estimates are gated and carried; topic: odom, if there is one; tf: the "
+        "transform odom_frame_id to base_frame_id; none: only a method that needs it uses it, from odom",
+        choices=("topic", "tf", "none"),
+    )
     queue_depth: int = setting(500, "sensor messages kept while an estimate is computed", minimum=1, maximum=100_000)
     wifi: WifiMappingSettings = group(WifiMappingSettings)
     odometry: OdometryAidSettings = group(OdometryAidSettings)

@@ -29,7 +29,8 @@ class Stamping:
         self._settings, self._problems = settings, problems
         self._current: dict[str, tuple[int, int]] = {}
         """Stream -> reception and stamp of its newest sample with a current stamp, ns."""
-        self._far: Counter[str] = Counter()
+        self._far: dict[str, tuple[int, int]] = {}
+        """Stream -> messages in a row whose stamps are far from now, and the reception of the first, ns."""
 
     def reset(self) -> None:
         """Forget which streams are current, as after a jump of the clock."""
@@ -70,10 +71,14 @@ class Stamping:
         """Tell whether a stream is of another clock than the rest."""
         if abs(now_ns - stamp_ns) <= _NEAR_NS:
             self._current[stream] = now_ns, stamp_ns
-            self._far[stream] = 0
+            self._far.pop(stream, None)
             return False
-        others = (newest for name, newest in self._current.items() if name != stream)
-        # A node that lags behind a fast replay sees all stamps recede from its clock, but not from each other.
-        alone = any(abs(now_ns - at) <= _RECENT_NS and abs(stamp_ns - other) > _NEAR_NS for at, other in others)
-        self._far[stream] = self._far[stream] + 1 if alone else 0
-        return self._far[stream] >= _RUN
+        run, since_ns = self._far.get(stream, (0, now_ns))
+        self._far[stream] = run + 1, since_ns
+        # Another must have been current since: where all streams step at once, none is. Nor does it tell anything
+        # where their stamps agree: all recede from the clock alike while the node lags behind a fast replay.
+        return run + 1 >= _RUN and any(
+            at_ns >= max(since_ns, now_ns - _RECENT_NS) and abs(stamp_ns - other_ns) > _NEAR_NS
+            for name, (at_ns, other_ns) in self._current.items()
+            if name != stream
+        )

@@ -78,6 +78,19 @@ def test_stream_of_another_clock_is_taken_at_its_reception(stamping, problems) -
     assert policy.resolve("mag", NOW + SECOND, NOW + SECOND) == NOW + SECOND
 
 
+def test_streams_that_step_together_keep_their_stamps(stamping, problems) -> None:
+    """The clock of all sensors is set back by 10 min, a Wi-Fi scan 2 s ago was the last of the old time."""
+    policy = stamping()
+    for k in range(200):
+        now = NOW + k * SECOND // 50
+        stamp = now if k < 100 else now - 600 * SECOND
+        for stream in ("imu", "mag"):
+            assert policy.resolve(stream, stamp, now) == stamp
+        if k == 99:
+            assert policy.resolve("wifi", now, now) == now
+    assert not problems
+
+
 def test_single_wild_stamp_is_left_to_the_gates(stamping, problems) -> None:
     policy = stamping()
     for k in range(20):

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import rclpy
+from rclpy.node import Node
+
+from mail_localization.ros.spinning import spin
+
+
+def test_error_that_escapes_a_callback_is_counted_and_spinning_goes_on() -> None:
+    rclpy.init(args=[])
+    node, problems, ticks = Node("stumbling"), Counter(), []
+
+    def tick() -> None:
+        ticks.append(None)
+        if len(ticks) == 6:
+            rclpy.shutdown()
+        if len(ticks) % 2:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    node.create_timer(0.01, tick)
+    thread = threading.Thread(target=spin, args=(node, problems), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert len(ticks) == 6
+    assert problems == {"node.unreadable": 3}
+    node.destroy_node()
