@@ -7,6 +7,7 @@ from collections import Counter, deque
 
 import numpy as np
 
+from mail_localization.calibration import Calibration
 from mail_localization.config import Settings, setting
 from mail_localization.motion.planar import PlanarTransform
 from mail_localization.motion.pose_filter import PoseFilter
@@ -16,6 +17,8 @@ _MEDIAN = 1.386
 """Median of chi-square with 2 degrees of freedom."""
 _RATIOS, _SEEDED = 40, 20
 _LEAST_STDDEV, _MOST_SCALE = 0.2, 4.0
+_CALIBRATED_SCALE = 0.25
+"""A covariance that is calibrated is not that far from the usual error."""
 _STANDING = 10.0
 """So many times longer do estimates err alike where the target stands: its window hears the same again."""
 _STEP = 0.4
@@ -24,6 +27,8 @@ _USUAL_SPEED = 1.0
 """m/s: a window of some time is one of some way."""
 _DOUBT, _TURN_DOUBT = 0.5, 0.02
 """What each estimate refused adds to the deviations while lost (in squares), m and rad."""
+_LASTING = 0.5
+"""Share of the usual error that does not fade within a walk: of the survey, the device, the place."""
 _LEAST_WEIGHT = 0.01
 _FARTHEST = 1e7
 
@@ -44,8 +49,15 @@ class CorrectionSettings(Settings):
 class Corrector:
     """Weigh estimates against the pose they should correct."""
 
-    def __init__(self, settings: CorrectionSettings, counters: Counter[str]) -> None:
+    def __init__(
+        self, settings: CorrectionSettings, counters: Counter[str], calibration: Calibration | None = None
+    ) -> None:
         self._settings = settings
+        self._correlation_time = settings.correlation_time
+        self._least_scale = 0.0
+        if calibration is not None:
+            self._correlation_time = max(self._correlation_time, calibration.correlation_time)
+            self._least_scale = _CALIBRATED_SCALE
         self._counters = counters
         self._accepted: deque[bool] = deque(maxlen=settings.lost_after)
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
@@ -62,6 +74,8 @@ class Corrector:
         self._accepted.clear()
         self._ratios.clear()
         self._usual = 1.0
+        self.lasting = np.zeros((2, 2))
+        """(2, 2) m^2: what the estimates err by and no number of them averages out."""
         self.tear()
 
     def tear(self) -> None:
@@ -87,6 +101,7 @@ class Corrector:
             self._ratios.append(_ratio(float(off @ off), stated))
         # A stated covariance is mostly that of rare gross errors: the usual error is what motion shows.
         covariance = stated * self._scale(stated)
+        self.lasting = _LASTING**2 * covariance
         pose.fade(self._kept(estimate.t_ns, odom), covariance)
         self._seen = estimate.t_ns, odom
         accepted = float(off @ np.linalg.solve(spread + covariance, off)) < self._settings.gate**2
@@ -102,16 +117,17 @@ class Corrector:
     def _scale(self, covariance: FloatArray) -> float:
         """Return the factor that makes a stated covariance (2, 2) that of the usual error."""
         typical = float(np.median(self._ratios)) / _MEDIAN
-        return max(min(typical, _MOST_SCALE * self._usual), _ratio(_LEAST_STDDEV**2, covariance))
+        least = max(self._least_scale, _ratio(_LEAST_STDDEV**2, covariance))
+        return max(min(typical, _MOST_SCALE * self._usual), least)
 
     def _kept(self, t_ns: int, odom: PlanarTransform) -> float:
         """Return the share of the last estimate's error that this one repeats."""
-        if self._seen is None or self._settings.correlation_time == 0.0:
+        if self._seen is None or self._correlation_time == 0.0:
             return 0.0
         seconds = max((t_ns - self._seen[0]) * 1e-9, 0.0)
         way = math.hypot(odom.x - self._seen[1].x, odom.y - self._seen[1].y)
         aged = max(min(way / _USUAL_SPEED, seconds), seconds / _STANDING)
-        return math.exp(-aged / self._settings.correlation_time)
+        return math.exp(-aged / self._correlation_time)
 
 
 def sound(position: FloatArray, covariance: FloatArray) -> bool:

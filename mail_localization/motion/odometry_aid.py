@@ -96,7 +96,7 @@ class OdometryAided(Estimator):
         self._own: Counter[str] = Counter()
         self._path = OdometryPath(_MEMORY, self.settings.max_speed, self._own)
         self._places = Places()
-        self._corrector = Corrector(self.settings.correction, self._own)
+        self._corrector = Corrector(self.settings.correction, self._own, getattr(inner, "calibration", None))
         self._filter: PoseFilter | None = None
         self._start: _Start | None = None
         self._last: PoseEstimate | None = None
@@ -252,4 +252,5 @@ class OdometryAided(Estimator):
 
     def _fused(self, pose: PoseFilter, t_ns: int, odom: PlanarTransform) -> PoseEstimate:
         position, covariance = pose.predict(odom)
+        covariance = covariance + self._corrector.lasting
         return PoseEstimate(t_ns, position, covariance, yaw=pose.yaw(odom), yaw_stddev=pose.turn_stddev)
