@@ -116,7 +116,7 @@ class Health:
         return [
             self._output.state(missing, silent, fill, now),
             *(self._stream(stream, self._content, named[stream], now) for stream in self._topics),
-            self._refusals.status(counters, received, now),
+            self._refusals.status(counters, received | {"pose": self._output.count}, now),
             self._output.inference(now),
             self._content.survey,
         ]

@@ -23,11 +23,14 @@ class Output:
     def __init__(self, lost_after: float) -> None:
         self._lost_after = lost_after
         self._newest: tuple[float, PoseEstimate] | None = None
+        self.count = 0
+        """Computations so far."""
         self._runs: deque[tuple[float, float]] = deque(maxlen=_KEPT)
         self._started: float | None = None
 
     def add(self, seconds: float, estimate: PoseEstimate | None, now: float) -> None:
         """Take in a computation that took `seconds`, and the estimate published from it, if any."""
+        self.count += 1
         self._runs.append((now, seconds))
         if estimate is not None:
             self._newest = now, estimate

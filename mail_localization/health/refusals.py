@@ -12,8 +12,12 @@ RECENT = 30.0
 _FEW = 0.01
 """Share of a stream's messages that may be refused without a warning, but for the reasons in _SERIOUS."""
 _SERIOUS = {"gap", "clock_set_back", "jump", "internal_error", "not_finite", "bad_content", "dropped_before_clock"}
-_USUAL = {"wifi.cached", "wifi.stale", "wifi.duplicate"}
+_USUAL = {"wifi.cached", "wifi.stale", "wifi.duplicate", "odom.realigned"}
 """What phones and drivers do all the time, and no harm comes of it."""
+_MANY = {"pose.contradicts_motion": 0.5, "pose.ambiguous": 0.5}
+"""What good models do too -> share of the estimates from which it warns."""
+_OF = {"up": "imu"}
+"""Streams made from another -> that one."""
 REMEDIES = {
     "zero_stamp": "no stamp, the time of reception is used; let the driver fill in header.stamp",
     "non_finite": "not a number or infinite; look at the driver's log",
@@ -27,11 +31,19 @@ REMEDIES = {
     "jump": "odometry jumped; look for a reset or two publishers",
     "lost_on_the_way": "lost before the node took them; raise queue_depth or hop, or free the processor",
     "bad_content": "content cannot be read; see the node's log",
+    "too_large": "too large for a scan; look at what publishes on the topic",
     "internal_error": "a bug of this node; see its log and report it",
     "not_finite": "the model gave no finite position; see the input's statuses",
+    "foreign_stamp": "stamps of another clock, the time of reception is used; synchronise the clocks (chrony)",
+    "late": "later than max_sensor_age after their stamp; look for a slow driver, or raise max_sensor_age",
+    "no_orientation": "messages without orientation, which the model needs; let the driver publish it (REP-145)",
+    "out_of_range": "positions beyond any site; look at the odometry's driver",
+    "clock.jump": "the ROS clock jumped and the estimate restarted; expected where a bag loops",
+    "pose.contradicts_motion": "most estimates contradict the odometry; see the survey's status, and odometry's scale",
+    "pose.ambiguous": "withheld, as they may as well be elsewhere; keep moving, or set publish_ambiguous",
     "dropped_before_clock": "arrived before /clock; start what publishes /clock, or set use_sim_time to false",
 }
-"""Last part of a counter's name -> what it means and what to do."""
+"""A counter's name, or its last part -> what it means and what to do."""
 
 
 class Refusals:
@@ -41,9 +53,8 @@ class Refusals:
         self._looks: deque[tuple[float, Counter[str], dict[str, int]]] = deque()
 
     def status(self, counters: Counter[str], received: Mapping[str, int], now: float) -> Status:
-        """Judge what was refused lately; `received` is the number of messages of each stream."""
+        """Judge what was refused lately; `received` are the messages of each stream, and as `pose` the estimates."""
         if not self._looks:
-            # What an older life of the node counted is not news.
             self._looks.append((now, Counter(), dict.fromkeys(received, 0)))
         self._looks.append((now, counters.copy(), dict(received)))
         while len(self._looks) > 2 and now - self._looks[1][0] >= RECENT:
@@ -58,9 +69,9 @@ class Refusals:
     def _findings(self, recent: Counter[str], arrived: Mapping[str, int]) -> Iterator[Finding]:
         for name, count in sorted(recent.items(), key=lambda item: -item[1]):
             stream, _, reason = name.rpartition(".")
-            few = count <= _FEW * max(arrived.get(stream, 0), 1.0)
+            few = count <= _MANY.get(name, _FEW) * max(arrived.get(_OF.get(stream, stream), 0), 1)
             if name in _USUAL or (few and reason not in _SERIOUS):
                 continue
             level = Level.ERROR if reason == "internal_error" else Level.WARN
-            remedy = REMEDIES.get(reason, "see the documentation of diagnostics")
+            remedy = REMEDIES.get(name) or REMEDIES.get(reason, "see the documentation of diagnostics")
             yield Finding(level, f"{name} {count} in the last {RECENT:g} s: {remedy}")

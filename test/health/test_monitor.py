@@ -153,6 +153,23 @@ def test_what_was_refused_is_counted_and_explained() -> None:
     assert run.status("messages", later=40.0).level is Level.OK
 
 
+def test_estimates_that_contradict_motion_warn_only_where_they_are_most() -> None:
+    run = Run()
+    run.feed(_walk(5.0))
+    for _ in range(20):
+        run.estimate()
+    run.counters["pose.contradicts_motion"] = 8
+    assert run.status("messages").level is Level.OK
+    run.counters["pose.contradicts_motion"] = 15
+    assert "contradict the odometry" in run.status("messages").message
+
+
+def test_a_jump_of_the_clock_is_not_told_as_one_of_the_odometry() -> None:
+    run = Run()
+    run.counters["clock.jump"] = 1
+    assert "the ROS clock jumped" in run.status("messages").message
+
+
 def test_a_bug_of_the_node_is_an_error() -> None:
     run = Run()
     run.counters["imu.internal_error"] = 1
