@@ -25,6 +25,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "use_sim_time", default_value="false", choices=["true", "false"], description="take time from /clock"
         ),
+        DeclareLaunchArgument(
+            "autostart",
+            default_value="true",
+            choices=["true", "false"],
+            description="false: nav2's lifecycle manager, or you, configure and activate the node",
+        ),
         DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
         OpaqueFunction(function=_localizer),
     ])  # fmt: skip
@@ -38,7 +44,8 @@ def _localizer(context: LaunchContext) -> list[Node]:
     # launch itself only warns of a missing file, and the node would run on its defaults.
     parameters = _existing("params_file", value("params_file"), "copy config/localizer_node.yaml of the package")
     # As a string: launch would read a folder named 5 as a number.
-    own = {"model": ParameterValue(str(model), value_type=str), "use_sim_time": value("use_sim_time") == "true"}
+    own = {"model": ParameterValue(str(model), value_type=str)}
+    own |= {name: value(name) == "true" for name in ("use_sim_time", "autostart")}
     return [
         Node(
             package="mail_localization",

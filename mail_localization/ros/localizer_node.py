@@ -133,7 +133,7 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
         if self._enabled:
             self._listen()
         # Last of all: whoever sees `pose` on the graph sees every subscription too.
-        self._outputs = Outputs(self, lambda: self.settings, self.problems)
+        self._outputs = Outputs(self, lambda: self.settings, self.problems, session.calibration)
         listens = ", ".join(TOPICS[stream] for stream in sorted(session.inputs))
         self.get_logger().info(f"localizing with {session.method} from {session.folder}, listening to {listens}")
 

@@ -12,6 +12,7 @@ from nav_msgs.msg import Path
 from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
+from mail_localization.calibration import Calibration
 from mail_localization.localizer import is_ambiguous
 from mail_localization.ros import conversions
 from mail_localization.ros.markers import modes_to_msg
@@ -21,12 +22,18 @@ from mail_localization.types import FloatArray, PoseEstimate
 _PATH_STEP, _PATH_PERIOD_NS, _PATH_LENGTH = 0.2, 1_000_000_000, 2000
 """Metres between two poses of the path, time between two messages of it, and the most poses in it."""
 
+_STAMPS = 20
+"""Poses over which their rate is told."""
+
 
 class Outputs:
     """Publish estimates, each widened and checked; never one that is not finite, and none before the first."""
 
-    def __init__(self, node: Node, settings: Callable[[], NodeSettings], problems: Counter[str]) -> None:
+    def __init__(
+        self, node: Node, settings: Callable[[], NodeSettings], problems: Counter[str], calibration: Calibration | None
+    ) -> None:
         self._node, self._settings, self._problems = node, settings, problems
+        self._calibration = calibration
         self._pose = node.create_publisher(PoseWithCovarianceStamped, "pose", 10)
         self._path = node.create_publisher(Path, "path", 1) if settings().publish_path else None
         self._modes = node.create_publisher(MarkerArray, "modes", 1) if settings().publish_modes else None
@@ -42,6 +49,7 @@ class Outputs:
     def reset(self) -> None:
         """Begin a new path."""
         self._way.clear()
+        self._stamps: deque[int] = deque(maxlen=_STAMPS)
         self._period: int | None = None
         self._path_ns = 0
 
@@ -53,13 +61,15 @@ class Outputs:
         if is_ambiguous(estimate) and not settings.publish_ambiguous:
             self._problems["pose.ambiguous"] += 1
             return False
-        covariance = tempered(estimate.covariance, settings.position_covariance_scale, settings.min_position_stddev)
+        scale = settings.position_covariance_scale * (self._dependence(estimate) if settings.fusion_covariance else 1.0)
+        covariance = tempered(estimate.covariance, scale, settings.min_position_stddev)
         if not (np.isfinite(estimate.position).all() and np.isfinite(covariance).all()):
             self._problems["pose.not_finite"] += 1
             return False
         stated = dataclasses.replace(estimate, covariance=covariance)
         msg = conversions.pose_to_msg(stated, settings.global_frame_id, settings.unobserved_variance)
         self._pose.publish(msg)
+        self._stamps.append(estimate.t_ns)
         self._period = _period(estimate.t_ns, settings.publish_rate)
         if self._modes is not None:
             self._modes.publish(modes_to_msg(stated, settings.global_frame_id))
@@ -71,6 +81,13 @@ class Outputs:
         """Tell whether a pose is due between two estimates."""
         rate = self._settings().publish_rate
         return rate > 0 and self._due(t_ns, rate)
+
+    def _dependence(self, estimate: PoseEstimate) -> float:
+        """Return the factor that makes poses at the present rate count as one within their correlation time."""
+        span = (estimate.t_ns - self._stamps[0]) * 1e-9 if self._stamps else 0.0
+        if self._calibration is None or span <= 0:
+            return 1.0
+        return self._calibration.independent(len(self._stamps) / span)
 
     def _due(self, t_ns: int, rate_hz: float) -> bool:
         # On a fixed grid: the stamps' jitter then does not lower the rate.

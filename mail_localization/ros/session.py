@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mail_localization.calibration import Calibration
 from mail_localization.errors import ModelError
 from mail_localization.health import Health, Status
 from mail_localization.localizer import Startable, localizer_of
@@ -66,6 +67,11 @@ class Session:
     def startable(self) -> bool:
         """Whether the method can be told where the target is."""
         return self.aided is not None or isinstance(self._inner, Startable)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How large the model's errors are and how long they last, where the model folder tells."""
+        return self._inner.calibration
 
     @property
     def counters(self) -> Counter[str]:

@@ -46,6 +46,11 @@ class NodeSettings(Settings):
         1.0, "factor that makes the magnetometer's field tesla (1e-6 for microtesla, 1e-4 for gauss)", minimum=1e-12
     )
     position_covariance_scale: float = setting(1.0, "factor on the model's own covariance", minimum=1e-6)
+    fusion_covariance: bool = setting(
+        False,
+        "widen covariances by how long errors last, for a filter (robot_localization) that takes every pose as an "
+        "independent measurement; without it each pose's covariance is true by itself",
+    )
     min_position_stddev: float = setting(
         0.05, "least standard deviation published along any direction, m", minimum=1e-6
     )
@@ -71,6 +76,7 @@ LIVE = frozenset({
     "max_sensor_age",
     "reset_on_time_jump",
     "position_covariance_scale",
+    "fusion_covariance",
     "min_position_stddev",
     "unobserved_variance",
 })  # fmt: skip

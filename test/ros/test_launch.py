@@ -27,7 +27,7 @@ def visit(**values: str) -> list:
 def test_arguments_are_the_documented_ones() -> None:
     description = get_description(str(FILE))
     names = [entity.name for entity in description.entities if isinstance(entity, launch.actions.DeclareLaunchArgument)]
-    assert names == ["model", "params_file", "namespace", "use_sim_time", "log_level"]
+    assert names == ["model", "params_file", "namespace", "use_sim_time", "autostart", "log_level"]
 
 
 def test_node_is_made_from_the_arguments(tmp_path) -> None:

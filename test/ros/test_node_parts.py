@@ -19,6 +19,7 @@ from rclpy.time import Time
 from surveys import START_NS, corridor_walk
 from visualization_msgs.msg import MarkerArray
 
+from mail_localization.calibration import Calibration
 from mail_localization.ros import transforms
 from mail_localization.ros.conversions import magnetic_to_msg, odometry_to_msg, time_to_msg
 from mail_localization.ros.localizer_node import LocalizerNode
@@ -139,6 +140,20 @@ def test_publish_rate_is_kept_and_can_change_while_running(start) -> None:
     before = len(bench.poses)
     bench.feed(WALK[300:350])
     assert len(bench.poses) - before == 10
+
+
+def test_covariance_for_a_filter_counts_alike_errors_once(start) -> None:
+    """Ten poses a second whose errors last 2 s: 20 of them are one measurement."""
+    bench = start(min_position_stddev=0.001)
+    bench.node.trigger_deactivate()
+    bench.node.session._inner.calibration = Calibration(0.5, 1.0, 0.0, 0.1, 0.5, 0.0, 2.0, 100.0)
+    bench.node.trigger_activate()
+    bench.spin_until(lambda: bench.node._outputs._pose.get_subscription_count() > 0)
+    bench.feed(WALK[:200])
+    assert bench.poses[-1].pose.covariance[[0, 7]].mean() == pytest.approx(0.25)
+    bench.node.set_parameters([rclpy.parameter.Parameter("fusion_covariance", value=True)])
+    bench.feed(WALK[200:250])
+    assert bench.poses[-1].pose.covariance[[0, 7]].mean() == pytest.approx(20 * 0.25, rel=0.1)
 
 
 def test_path_and_modes_are_published_where_asked(start) -> None:
