@@ -34,6 +34,9 @@ class FieldPath:
             ConfigError: a message has no such field.
             RecordingError: there are too many values.
         """
+        if self._in_json and len(self._names) == 1 and isinstance(root, dict):
+            # What nearly every path into JSON is, without the general way's cost.
+            return root.get(self._names[0])
         return self._read(root, 0, [MAX_VALUES])
 
     def _read(self, node: Any, depth: int, budget: list[int]) -> Any:

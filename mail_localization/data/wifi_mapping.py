@@ -115,7 +115,8 @@ class WifiMapping:
         if layout == "records":
             where = self._paths["results"]
             records = where.read(root)
-            if not is_list(records):
+            # Through a list a path leads to a list of what each has, which is no list of access points.
+            if not is_list(records) or (is_list(root) and where.text != "."):
                 raise RecordingError(f"no list {where.text!r} ({where.parameter}); found {shown_names(root)}")
             _check_number(len(records))
         return [{name: path.read(record) for name, path in paths.items()} | {"from": record} for record in records]
@@ -145,12 +146,9 @@ class WifiMapping:
                 path = self._paths[name]
                 raise RecordingError(f"result without {path.text!r} ({path.parameter}): {shown_names(result['from'])}")
         bssid = values.bssid(result["bssid"])
-        levels = result["rssi"] if is_list(result["rssi"]) else [result["rssi"]]
-        if not bssid or len(levels) == 0:
+        if not bssid or (is_list(result["rssi"]) and len(result["rssi"]) == 0):
             return None
-        if len(levels) > _MAX_LEVELS:
-            raise RecordingError(f"{len(levels)} levels of one access point, more than {_MAX_LEVELS}")
-        level = statistics.median(values.number(level, "signal level") for level in levels)
+        level = _level(result["rssi"])
         frequency = values.frequency_mhz(_number(result, "frequency"))
         if not frequency:
             frequency = values.channel_frequency(int(_number(result, "channel")))
@@ -196,6 +194,15 @@ def _rows(root: Any, columns: dict[str, tuple[FieldPath, Any]]) -> list[dict[str
 def _check_number(results: int) -> None:
     if results > MAX_RESULTS:
         raise RecordingError(f"{results} access points, more than {MAX_RESULTS}")
+
+
+def _level(value: Any) -> float:
+    """Return a signal level, the median where there are several."""
+    if not is_list(value):
+        return values.number(value, "signal level")
+    if len(value) > _MAX_LEVELS:
+        raise RecordingError(f"{len(value)} levels of one access point, more than {_MAX_LEVELS}")
+    return statistics.median(values.number(level, "signal level") for level in value)
 
 
 def _number(result: dict[str, Any], name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -49,11 +50,18 @@ def bssid(value: Any) -> str:
     Raises:
         RecordingError: it is no text, or no address could look like that.
     """
-    if not isinstance(value, str):
+    text = _normal_address(value) if isinstance(value, str) and len(value) <= _MAX_TEXT else None
+    if text is None:
         raise RecordingError(f"hardware address is {shown(value)}; expected text such as 'aa:bb:cc:dd:ee:ff'")
+    return text
+
+
+# The same access points come back in every scan.
+@functools.lru_cache(maxsize=8192)
+def _normal_address(value: str) -> str | None:
     text = value.strip().lower()
-    if not (text.isascii() and text.isprintable() and len(text) <= _MAX_TEXT):
-        raise RecordingError(f"hardware address is {shown(value)}; expected text such as 'aa:bb:cc:dd:ee:ff'")
+    if not (text.isascii() and text.isprintable()):
+        return None
     digits = text.replace(":", "").replace("-", "") if len(text) in (12, 17) else ""
     if _MAC.fullmatch(digits):
         text = ":".join(digits[i : i + 2] for i in range(0, 12, 2))
@@ -64,6 +72,8 @@ def ssid(value: Any) -> str:
     """Return a network name that every message and file can hold, shortened to a bounded length."""
     if not isinstance(value, str):
         return ""
+    if value.isascii() and value.isprintable():
+        return value[:_MAX_TEXT]
     return value[:_MAX_TEXT].encode("utf-8", "replace").decode("utf-8").replace("\0", "")
 
 
@@ -80,7 +90,7 @@ def dbm(level: float, unit: str) -> float:
 
 def frequency_mhz(value: float) -> int:
     """Return a channel's centre frequency in MHz, whether it came in Hz, kHz, MHz or GHz; 0 where it is none."""
-    for factor in (1.0, 1e3, 1e-3, 1e-6):
+    for factor in (1.0, 1e3, 1e-3, 1e-6) if value else ():
         if 700.0 <= value * factor <= 80_000.0:
             return round(value * factor)
     return 0

@@ -57,7 +57,9 @@ class LiveResult:
     """Warnings and errors of the node."""
 
 
-def replay_live(model: Path, recording: Path, topics: Topics = Topics(), rate: float = 1.0, hop: int = 0) -> LiveResult:
+def replay_live(
+    model: Path, recording: Path, topics: Topics = Topics(), rate: float = 1.0, hop: int = 0, odometry: bool = False
+) -> LiveResult:
     """Start localizer_node as its own process, play a recording to it and return what it published.
 
     Raises:
@@ -69,6 +71,8 @@ def replay_live(model: Path, recording: Path, topics: Topics = Topics(), rate: f
     # Up to 101 a domain's ports stay below the system's ephemeral ones.
     domain, namespace = random.SystemRandom().randint(1, 101), f"/live_{os.getpid()}_{random.getrandbits(32):08x}"
     parameters = _parameters(model, recording, topics, rate, namespace) | {"hop": hop}
+    if odometry:
+        parameters["odom_source"] = "topic"
     with _process(parameters, namespace, domain) as node, _participant(domain, namespace) as ours:
         collector = _Collector(ours, namespace)
         player = _player(ours, recording, topics, rate, namespace)
@@ -253,5 +257,7 @@ def _stamp(raw: bytes, t_ns: int) -> int:
     if raw[8:9] == b"{":
         with contextlib.suppress(RecordingError):
             return scan_from_json(raw[8:].rstrip(b"\0").decode(errors="replace"), t_ns).t_ns
+    if len(raw) < 12:
+        return t_ns
     seconds, nanoseconds = struct.unpack_from(f"{order}iI", raw, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds) or t_ns
