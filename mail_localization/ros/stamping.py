@@ -7,14 +7,12 @@ from collections.abc import Callable
 
 from mail_localization.ros.settings import NodeSettings
 
-_NEAR_NS = 10_000_000_000
-"""Stamps no further from the node's clock are taken with that clock."""
+_NEAR_NS = 60_000_000_000
+"""Stamps no further from the node's clock are of that clock: an overloaded node lags by its queue, 10 s and more."""
 _RECENT_NS = 5_000_000_000
 """A stream has current stamps if it had one within this time."""
 _RUN = 3
 """Messages in a row that show a foreign clock: one wild stamp is left to the localizer's gates, which refuse it."""
-_ANOTHER_TIME_NS = 60_000_000_000
-"""An older message is not late but of another time, as when a bag is played without /clock."""
 
 
 class Stamping:
@@ -57,7 +55,8 @@ class Stamping:
             self._problems[f"{stream}.foreign_stamp"] += 1
             return now_ns
         oldest = round(settings.max_sensor_age * 1e9)
-        if oldest and now_ns and oldest < now_ns - stamp_ns <= max(_ANOTHER_TIME_NS, oldest):
+        # What is older still is not late but of another time, as when a bag is played without /clock.
+        if oldest and now_ns and oldest < now_ns - stamp_ns <= max(_NEAR_NS, oldest):
             self._problems[f"{stream}.late"] += 1
             return 0
         return stamp_ns
