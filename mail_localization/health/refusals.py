@@ -14,7 +14,7 @@ _FEW = 0.01
 _SERIOUS = {"gap", "clock_set_back", "jump", "internal_error", "not_finite", "bad_content", "dropped_before_clock"}
 _USUAL = {"wifi.cached", "wifi.stale", "wifi.duplicate", "odom.realigned"}
 """What phones and drivers do all the time, and no harm comes of it."""
-_MANY = {"pose.contradicts_motion": 0.5, "pose.ambiguous": 0.5}
+_MANY = {"pose.contradicts_motion": 0.5, "pose.ambiguous": 0.5, "pose.no_heading": 0.5}
 """What good models do too -> share of the estimates from which it warns."""
 _OF = {"up": "imu"}
 """Streams made from another -> that one."""
@@ -41,6 +41,7 @@ REMEDIES = {
     "clock.jump": "the ROS clock jumped and the estimate restarted; expected where a bag loops",
     "pose.contradicts_motion": "most estimates contradict the odometry; see the survey's status, and odometry's scale",
     "pose.ambiguous": "withheld, as they may as well be elsewhere; keep moving, or set publish_ambiguous",
+    "pose.no_heading": "withheld until odometry gives a heading; drive on, or set publish_without_heading",
     "dropped_before_clock": "arrived before /clock; start what publishes /clock, or set use_sim_time to false",
 }
 """A counter's name, or its last part -> what it means and what to do."""

@@ -61,6 +61,9 @@ class Outputs:
         if is_ambiguous(estimate) and not settings.publish_ambiguous:
             self._problems["pose.ambiguous"] += 1
             return False
+        if estimate.yaw is None and not settings.publish_without_heading:
+            self._problems["pose.no_heading"] += 1
+            return False
         scale = settings.position_covariance_scale * (self._dependence(estimate) if settings.fusion_covariance else 1.0)
         covariance = tempered(estimate.covariance, scale, settings.min_position_stddev)
         if not (np.isfinite(estimate.position).all() and np.isfinite(covariance).all()):

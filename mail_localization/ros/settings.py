@@ -27,6 +27,9 @@ class NodeSettings(Settings):
     publish_ambiguous: bool = setting(
         True, "publish estimates that may as well be elsewhere; false: only those with one likely place"
     )
+    publish_without_heading: bool = setting(
+        True, "publish poses before odometry has given a heading; false: for a filter that takes the heading too"
+    )
     publish_path: bool = setting(False, "publish the way walked on path")
     publish_modes: bool = setting(False, "publish the estimate's modes as markers on modes")
     stamp_source: str = setting(
@@ -72,6 +75,7 @@ LIVE = frozenset({
     "transform_tolerance",
     "publish_rate",
     "publish_ambiguous",
+    "publish_without_heading",
     "stamp_source",
     "max_sensor_age",
     "reset_on_time_jump",

@@ -156,6 +156,14 @@ def test_covariance_for_a_filter_counts_alike_errors_once(start) -> None:
     assert bench.poses[-1].pose.covariance[[0, 7]].mean() == pytest.approx(20 * 0.25, rel=0.1)
 
 
+def test_filter_gets_poses_with_heading_only_where_asked(start) -> None:
+    bench = start(**{"odometry.settle": 6.0, "publish_without_heading": False})
+    bench.feed(WALK, turned=-2.0)
+    assert len(bench.poses) > 20
+    assert all(pose.pose.covariance[35] < 1.0 for pose in bench.poses)
+    assert bench.node.problems["pose.no_heading"] > 20
+
+
 def test_path_and_modes_are_published_where_asked(start) -> None:
     bench = start(publish_path=True, publish_modes=True)
     paths, modes = [], []
@@ -236,6 +244,10 @@ def test_diagnostics_name_what_is_waited_for_and_then_the_rate(start) -> None:
     count = len(heard)
     bench.spin_until(lambda: len(heard) > count)
     assert {s.name: s for s in heard[-1].status}["localizer_node: localization"].message == "localized"
+    bench.node.trigger_deactivate()
+    count = len(heard)
+    bench.spin_until(lambda: len(heard) > count)
+    assert [status.message for status in heard[-1].status] == ["inactive; a lifecycle manager activates it"]
 
 
 def test_everything_is_released(start) -> None:
