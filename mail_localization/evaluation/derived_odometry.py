@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from mail_localization.data.reference import Reference
+from mail_localization.motion.planar import rotation, wrapped
 from mail_localization.motion.pose_filter import DriftSettings
-from mail_localization.types import OdometrySample, Sample
+from mail_localization.types import FloatArray, OdometrySample, Sample
 
 RATE_HZ = 20.0
 STRAIGHT = 0.5
@@ -28,7 +28,7 @@ def derived_odometry(reference: Reference, drift: DriftSettings, seed: int = 0) 
     rng = np.random.default_rng(seed)
     t_ns = np.arange(reference.start_ns, reference.end_ns + 1, round(1e9 / RATE_HZ), dtype=np.int64)
     position = reference.at(t_ns)
-    way = np.concatenate([[0.0], np.linalg.norm(np.diff(position, axis=0), axis=1).cumsum()])
+    way = _ways(position)
     yaw = _courses(way, position)
     length = np.diff(way)
     turned = np.abs(np.diff(yaw))
@@ -40,7 +40,15 @@ def derived_odometry(reference: Reference, drift: DriftSettings, seed: int = 0) 
     steps = np.stack([cosine * step[:, 0] - sine * step[:, 1], sine * step[:, 0] + cosine * step[:, 1]], axis=1) + noise
     x, y = np.vstack([np.zeros(2), steps.cumsum(axis=0)]).T
     values = zip(t_ns.tolist(), x.tolist(), y.tolist(), (yaw + error).tolist(), strict=True)
-    return [OdometrySample(t, a, b, math.remainder(turn, 2 * math.pi)) for t, a, b, turn in values]
+    return [OdometrySample(t, a, b, wrapped(turn)) for t, a, b, turn in values]
+
+
+def laid_at_start(odometry: list[OdometrySample], reference: Reference) -> FloatArray:
+    """Return the map positions (n, 2) of derived odometry that is told where it starts, and how turned."""
+    t_ns = np.array([pose.t_ns for pose in odometry], dtype=np.int64)
+    true = reference.at(t_ns)
+    turn = float(_courses(_ways(true), true)[0])
+    return np.asarray(true[0] + np.array([(pose.x, pose.y) for pose in odometry]) @ rotation(turn).T)
 
 
 def with_odometry(samples: Iterable[Sample], odometry: Iterable[OdometrySample]) -> Iterator[Sample]:
@@ -48,7 +56,12 @@ def with_odometry(samples: Iterable[Sample], odometry: Iterable[OdometrySample])
     return heapq.merge(odometry, samples, key=lambda sample: sample.t_ns)
 
 
-def _courses(way: np.ndarray, position: np.ndarray) -> np.ndarray:
+def _ways(position: FloatArray) -> FloatArray:
+    """Return the way from the start (n,) along positions (n, 2), m."""
+    return np.concatenate([[0.0], np.linalg.norm(np.diff(position, axis=0), axis=1).cumsum()])
+
+
+def _courses(way: FloatArray, position: FloatArray) -> FloatArray:
     """Return the direction of travel (n,), unwrapped, rad: across the next bit of way, so that no turn is a jump."""
     here = np.arange(len(way))
     ahead = np.searchsorted(way, way + STRAIGHT).clip(max=len(way) - 1)

@@ -57,10 +57,6 @@ class Positioner(Protocol):
     def counters(self) -> Counter[str]:
         """What was refused, by `STREAM.REASON`."""
 
-    @property
-    def fill(self) -> float:
-        """Share of the window that is filled."""
-
     def add(self, sample: Sample) -> PoseEstimate | None:
         """Feed one sample; return the estimate it makes possible, if any."""
 
@@ -110,7 +106,7 @@ class OdometryAided(Estimator):
     @property
     def fill(self) -> float:
         """Share of the aided Localizer's window that is filled, 0 to 1."""
-        return self._inner.fill
+        return float(getattr(self._inner, "fill", 0.0))
 
     def _reset(self) -> None:
         self._inner.reset()
