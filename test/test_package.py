@@ -77,7 +77,7 @@ def test_wheel_holds_every_module_and_shared_file(wheel: zipfile.ZipFile) -> Non
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "mail_localization").rglob("*.py")}
     assert modules <= names
     share = "share/mail_localization"
-    for path in [*(ROOT / "launch").glob("*.launch.py"), *(ROOT / "config").glob("*.yaml")]:
+    for path in [*(ROOT / "launch").glob("*.launch.py"), *(ROOT / "config").iterdir()]:
         assert any(name.endswith(f"{share}/{path.parent.name}/{path.name}") for name in names)
     assert any(name.endswith(f"{share}/package.xml") for name in names)
 
