@@ -115,7 +115,7 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
     def _configure(self) -> None:
         topics = {stream: self.resolve_topic_name(topic) for stream, topic in TOPICS.items()}
         self.session = Session(lambda: self.settings, self.problems, topics)
-        self._reports = Reports(self, self.session, self._notes)
+        self._reports = Reports(self, self.session, self._resting, self._notes)
         services = {
             "reset": (Trigger, self._on_reset),
             "reinitialize_global_localization": (Empty, self._on_reinitialize),
@@ -180,6 +180,11 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
         for part in (self.session, self._outputs, self._transforms):
             if part is not None:
                 part.reset()
+
+    def _resting(self) -> str:
+        if self._outputs is None:
+            return "inactive; a lifecycle manager activates it"
+        return "" if self.inputs is not None else "disabled; call set_enabled with true"
 
     def _notes(self) -> dict[str, str]:
         return {} if self.inputs is None else self.inputs.notes

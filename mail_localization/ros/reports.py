@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from mail_localization.health import Level, Status
 from mail_localization.ros import diagnostics
 from mail_localization.ros.session import Session
 
@@ -19,10 +20,15 @@ REPORT_PERIOD = 5.0
 
 
 class Reports:
-    """Publish diagnostics and log the counters while the node is configured."""
+    """Publish diagnostics and log the counters while the node is configured.
 
-    def __init__(self, node: Node, session: Session, notes: Callable[[], dict[str, str]]) -> None:
-        self._node, self._session, self._notes = node, session, notes
+    `resting` tells why the node does not listen, "" while it does; `notes` what a stream waits for.
+    """
+
+    def __init__(
+        self, node: Node, session: Session, resting: Callable[[], str], notes: Callable[[], dict[str, str]]
+    ) -> None:
+        self._node, self._session, self._resting, self._notes = node, session, resting, notes
         self._reported: Counter[str] = Counter()
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady: under use_sim_time a silent /clock must not silence the report.
@@ -41,7 +47,9 @@ class Reports:
     def diagnose(self) -> None:
         """Publish the state of every part."""
         try:
-            statuses = self._session.statuses(self._notes())
+            resting = self._resting()
+            # Silent sensors are no news of a node that does not listen.
+            statuses = [Status("localization", Level.OK, resting)] if resting else self._session.statuses(self._notes())
         except Exception:
             # The judge must not end whom it judges.
             self._session.problems["diagnostics.internal_error"] += 1
