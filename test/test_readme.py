@@ -89,7 +89,7 @@ def test_topics_are_those_of_recordings() -> None:
     from mail_localization.data.recording import Topics
 
     rows = set(re.findall(r"^\| `(/[\w/]+)` \|", README, flags=re.MULTILINE))
-    assert rows == set(Topics().to_mapping().values())
+    assert rows == {name for name in Topics().to_mapping().values() if isinstance(name, str)}
 
 
 def test_datasets_are_those_that_import_knows() -> None:
