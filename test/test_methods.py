@@ -17,6 +17,7 @@ from surveys import SECOND_NS, START_NS
 from mail_localization.cli import main
 from mail_localization.localizer import Localizer, load_localizer
 from mail_localization.methods import METHODS
+from mail_localization.motion.odometry_aid import OdometryAided
 from mail_localization.training.options import TrainOptions
 from mail_localization.types import (
     ImuSample,
@@ -98,8 +99,9 @@ hostile = st.one_of(
 )
 
 
-def test_no_sample_makes_it_raise_and_it_recovers(model: Path) -> None:
-    localizer = load_localizer(model)
+@pytest.mark.parametrize("aided", [False, True])
+def test_no_sample_makes_it_raise_and_it_recovers(model: Path, aided: bool) -> None:
+    localizer = OdometryAided(load_localizer(model)) if aided else load_localizer(model)
 
     @settings(max_examples=40, deadline=None)
     @given(st.lists(hostile, max_size=60))
