@@ -10,7 +10,7 @@ ROS_WHEELS ?= jazzy
 export ROS_WHEELS
 PY := .venv/bin/python
 
-.PHONY: help venv demo test lint unit ros-test bench build clean
+.PHONY: help venv demo test lint unit ros-test bench faults build clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ ros-test: venv ## tests with real rclpy, colcon build, the installed executable
 
 bench: venv ## speed of node, evaluation and training
 	@$(PY) -m bench
+
+faults: venv ## faults, fuzzers and soaks into docs/reliability.md (hours; PARTS="traffic processes disk fuzz soak dds")
+	@PYTHONPATH=test $(PY) -m faults $(PARTS)
 
 build: venv ## colcon build into build/ and install/
 	@AMENT_PREFIX_PATH=$${AMENT_PREFIX_PATH:-$(CURDIR)/.venv} $(PY) -m colcon build --paths . --event-handlers console_cohesion- \
