@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from mail_localization.types import FloatArray
 
 APART = 1.0
 """Positions told on less of a way than this belong to one place, m."""
-_KEPT, _KEPT_EACH = 48, 9
+_KEPT, _KEPT_EACH = 48, 32
 """Places, and positions of each: the cost of an alignment is bounded, and the odometry's drift on the way small."""
 _SHORTEST = 3.0
 """Places nearer to each other than this tell no direction, m."""
@@ -31,21 +31,26 @@ _HYPOTHESES = 300
 """Pairs tried, evenly among all: half of the positions being right, a quarter of the pairs are."""
 
 
-@dataclass(frozen=True, eq=False)
 class Place:
-    """What was told near one place of the way."""
+    """What was told near one place of the way; of many positions the newest count."""
 
-    start: FloatArray
-    """(2,) where on the way it begins, in `odom`, m: the ways below leave it behind where many are told on a metre."""
-    ways: deque[FloatArray] = field(default_factory=lambda: deque(maxlen=_KEPT_EACH))
-    """Each (2,), in `odom`, m."""
-    positions: deque[FloatArray] = field(default_factory=lambda: deque(maxlen=_KEPT_EACH))
-    """Each (2,), in `map`, m."""
+    def __init__(self, start: FloatArray) -> None:
+        self.start = start
+        """(2,) where on the way it begins, m."""
+        self._told: deque[FloatArray] = deque(maxlen=_KEPT_EACH)
+        self._pair: FloatArray | None = None
+
+    def tell(self, way: FloatArray, position: FloatArray) -> None:
+        """Take a position (2,) in `map`, m, told at (2,) of the way, m."""
+        self._told.append(np.stack([way, position]))
+        self._pair = None
 
     @property
     def pair(self) -> FloatArray:
         """(2, 2) the middle of the ways, and that of the positions, m."""
-        return np.stack([np.median(self.ways, axis=0), np.median(self.positions, axis=0)])
+        if self._pair is None:
+            self._pair = np.median(np.stack(self._told), axis=0)
+        return self._pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +91,7 @@ class Places:
         new = not self._places or float(np.linalg.norm(way - self._places[-1].start)) > APART
         if new:
             self._places.append(Place(way))
-        self._places[-1].ways.append(way)
-        self._places[-1].positions.append(np.array(position, dtype=np.float64))
+        self._places[-1].tell(way, position)
         return new
 
     def newest(self, count: int) -> tuple[FloatArray, FloatArray]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
 from mail_localization.motion.alignment import Placement, align
+from mail_localization.motion.places import APART, Place
 from mail_localization.motion.tracker import Motion
 from mail_localization.types import FloatArray
 
@@ -18,23 +18,8 @@ _SURE_RAD = 0.5
 """A direction less certain than this is not yet used."""
 _FEWEST, _LEAST_EXTENT = 5, 5.0
 """Positions, and metres between the first of them and the farthest, that a direction is found from."""
-_APART = 1.0
-"""Positions told on less of a way than this count as one, m."""
 _TOLD = 400
 """Places kept to place a way: enough for minutes, and the cost of an alignment stays small."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Told:
-    """What was told near one place of the way."""
-
-    ways: list[FloatArray]
-    positions: list[FloatArray]
-
-    @property
-    def pair(self) -> FloatArray:
-        """(2, 2) the middle of the ways, and that of the positions, m."""
-        return np.stack([np.median(self.ways, axis=0), np.median(self.positions, axis=0)])
 
 
 class Reckoning:
@@ -66,7 +51,7 @@ class Reckoning:
         self._turn: float | None = None
         self._way = np.zeros(2)
         self._distance = self._missed = 0.0
-        self._told: deque[_Told] = deque(maxlen=_TOLD)
+        self._told: deque[Place] = deque(maxlen=_TOLD)
 
     def move(self, motion: Motion) -> None:
         """Add a piece of way."""
@@ -87,10 +72,9 @@ class Reckoning:
     def tell(self, position: FloatArray, covariance: FloatArray) -> None:
         """Take a position (2,) in `map`, m, that another method gave for the end of the way so far."""
         # A standing target is told the same again and again: that must not outvote what it is told on its way.
-        if not self._told or float(np.linalg.norm(self._way - self._told[-1].ways[0])) > _APART:
-            self._told.append(_Told([], []))
-        self._told[-1].ways.append(self._way)
-        self._told[-1].positions.append(position)
+        if not self._told or float(np.linalg.norm(self._way - self._told[-1].start)) > APART:
+            self._told.append(Place(self._way))
+        self._told[-1].tell(self._way, position)
         if self._origin is None:
             self._anchor = (position, covariance, self._way)
         self._place()
