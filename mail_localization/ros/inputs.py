@@ -12,12 +12,13 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Imu, MagneticField
 
-from mail_localization.errors import MailLocalizationError
+from mail_localization.errors import ConfigError, MailLocalizationError
 from mail_localization.localizer import START_STDDEV
 from mail_localization.ros import conversions
 from mail_localization.ros.session import TOPICS, Session
@@ -43,15 +44,23 @@ class Inputs:
         self._depth, self._scale = given.queue_depth, given.magnetic_field_scale
         self._wifi: WifiInput | None = None
         self._tf: TfOdometry | None = None
-        others = {"wifi", "odom"} if given.odom_source == "tf" else {"wifi"}
-        self._subscriptions = [self._subscribe(stream) for stream in sorted(session.inputs - others)]
-        if given.odom_source == "tf":
-            self._tf = TfOdometry(node, given.odom_frame_id, given.base_frame_id, self.receive_odometry)
-        if "wifi" in session.inputs:
-            self._wifi = WifiInput(node, given.wifi, TOPICS["wifi"], self.receive_wifi, self._problems)
-        self._subscriptions.append(
-            node.create_subscription(PoseWithCovarianceStamped, "initialpose", self.receive_start, 1)
-        )
+        self._subscriptions: list[Any] = []
+        try:
+            self._open(given)
+        except Exception:
+            self.close()
+            raise
+
+    def _open(self, given: NodeSettings) -> None:
+        from_tf = given.odom_source == "tf"
+        for stream in sorted(self._session.inputs - {"wifi", "odom" if from_tf else ""}):
+            self._subscriptions.append(self._subscribe(stream))
+        if from_tf:
+            self._tf = TfOdometry(self._node, given.odom_frame_id, given.base_frame_id, self.receive_odometry)
+        if "wifi" in self._session.inputs:
+            self._wifi = WifiInput(self._node, given.wifi, TOPICS["wifi"], self.receive_wifi, self._problems)
+        start = self._node.create_subscription(PoseWithCovarianceStamped, "initialpose", self.receive_start, 1)
+        self._subscriptions.append(start)
 
     def close(self) -> None:
         """Stop listening."""
@@ -106,17 +115,21 @@ class Inputs:
         self._node.get_logger().info(f"told to be at x {x:.2f} m, y {y:.2f} m, standard deviation {stddev:.2f} m")
 
     def _subscribe(self, stream: str) -> Any:
-        return self._node.create_subscription(
-            TYPES[stream],
-            TOPICS[stream],
-            functools.partial(self.receive, stream),
-            QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-            # The executor looks at each event before every message: best effort fits any publisher, so only losses.
-            event_callbacks=SubscriptionEventCallbacks(
-                message_lost=functools.partial(self._count_lost, stream), use_default_callbacks=False
-            ),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        # The executor looks at each event before every message: best effort fits any publisher, so only losses.
+        events = SubscriptionEventCallbacks(
+            message_lost=functools.partial(self._count_lost, stream), use_default_callbacks=False
         )
+        try:
+            return self._node.create_subscription(
+                TYPES[stream],
+                TOPICS[stream],
+                functools.partial(self.receive, stream),
+                QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
+                event_callbacks=events,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+        except (RuntimeError, ValueError, ParameterException) as err:
+            raise ConfigError(f"{TOPICS[stream]}: {err}; see the parameters under qos_overrides") from err
 
     def _feed(self, stream: str, sample_of: Callable[[], Sample], stamped: bool) -> None:
         try:

@@ -111,6 +111,16 @@ def test_bad_parameters_are_one_fatal_line(start_node, tmp_path, text: str, mess
     assert "Traceback" not in node.words
 
 
+@pytest.mark.parametrize(("policy", "value"), [("reliability", "good"), ("depth", "many")])
+def test_bad_qos_override_is_one_fatal_line(survey, start_node, tmp_path, policy: str, value: str) -> None:
+    name = f"qos_overrides./imu/mag.subscription.{policy}"
+    parameters = write_parameters(tmp_path, f'"{name}": {value}\n    model: {survey.model}')
+    node = start_node("--params-file", parameters)
+    assert node.process.wait(40) == 1
+    assert [line for line in node.words.splitlines() if "[FATAL]" in line and "imu/mag" in line], node.words
+    assert "Traceback" not in node.words
+
+
 @pytest.mark.parametrize("arguments", [["--params-file", "missing.yaml"], ["--wrong"]])
 def test_bad_arguments_are_a_fatal_line(start_node, arguments: list[str]) -> None:
     node = start_node(*arguments)

@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from nav_msgs.msg import Path as PathMsg
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.time import Time
 from surveys import START_NS, corridor_walk
@@ -266,3 +267,17 @@ def test_everything_is_released(start) -> None:
     bench.spin_until(lambda: node._outputs._pose.get_subscription_count() > 0)
     bench.feed(WALK[:100])
     assert len(bench.poses) > 0
+
+
+def test_activation_that_fails_leaves_nothing_behind(start) -> None:
+    """The override for odom is wrong, which shows only after imu/mag is subscribed to."""
+    bench = start(**{"qos_overrides./odom.subscription.reliability": "good", "odom_source": "none"})
+    node = bench.node
+    node.trigger_deactivate()
+    before = len(list(node.subscriptions))
+    node.trigger_cleanup()
+    assert node.set_parameters([rclpy.parameter.Parameter("odom_source", value="topic")])[0].successful
+    node.trigger_configure()
+    for _ in range(2):
+        assert node.trigger_activate() != TransitionCallbackReturn.SUCCESS
+        assert len(list(node.subscriptions)) == before
