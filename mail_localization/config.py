@@ -46,8 +46,9 @@ class Settings:
         dataclasses.dataclass(frozen=True)(cls)
 
     def __post_init__(self) -> None:
+        hints = _hints(type(self))  # type: ignore[arg-type]
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = _checked(field, getattr(self, field.name), _hints(type(self))[field.name])
+            value = _checked(field, getattr(self, field.name), hints[field.name])
             object.__setattr__(self, field.name, value)
         self.check()
 
@@ -59,7 +60,7 @@ class Settings:
         """Build from nested mappings; `where` (a file, say) opens every error message."""
         if not isinstance(mapping, Mapping):
             raise ConfigError(f"{where}: expected names and values, found {mapping!r}")
-        hints = _hints(cls)
+        hints = _hints(cls)  # type: ignore[arg-type]
         values: dict[str, Any] = {}
         for key, value in mapping.items():
             if key not in hints:

@@ -17,7 +17,7 @@ FILE_RATIO, FILE_LIMIT = 200, 2**30
 def bound_unpacking() -> None:
     """Give the library rosbags decompressors that stop; it unpacks whatever a file holds, whole, before any check."""
     mcap = importlib.import_module("rosbags.rosbag2.storage_mcap")
-    folder = importlib.import_module("rosbags.rosbag2.reader")
+    folder: Any = importlib.import_module("rosbags.rosbag2.reader")
     lz4 = importlib.import_module("lz4.frame")
     zstd = folder.zstd
     mcap.DECOMPRESSORS["zstd"] = lambda data, size: _unpacked(zstd.ZstdDecompressor(), data, size)
