@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,9 @@ ROUND = 0.2
 """Share of the covariance that is the same in all directions, whatever the method states."""
 SMALLEST = 0.05
 """Least standard deviation, m: reference positions are no better."""
+
+_LONGEST = 120
+"""Longest lag at which errors are compared, s."""
 
 
 class Disagreement:
@@ -136,3 +139,22 @@ def shapes(covariances: FloatArray) -> FloatArray:
     """Return covariances (n, 2, 2) scaled to a mean variance of 1 and somewhat rounded: clouds collapse to lines."""
     stated = covariances / sizes(covariances)[:, None, None] ** 2
     return (1.0 - ROUND) * stated + ROUND * np.eye(2)
+
+
+def correlation_time(series: Sequence[FloatArray]) -> float:
+    """Return the integrated autocorrelation time, s, about zero of series (n, 2) sampled once per second, pooled."""
+    products, counts = np.zeros(_LONGEST), np.zeros(_LONGEST)
+    for values in series:
+        for lag in range(min(_LONGEST, len(values))):
+            products[lag] += (values[: len(values) - lag] * values[lag:]).sum()
+            counts[lag] += len(values) - lag
+    if products[0] <= 0:
+        return 1.0
+    correlation = (products / np.maximum(counts, 1)) / (products[0] / counts[0])
+    seconds = 1.0
+    for lag in range(1, _LONGEST):
+        # Beyond the first lags without correlation there is noise only; half of the data must back each lag.
+        if correlation[lag] < 0.05 or counts[lag] < 0.5 * counts[0] or lag > 5 * seconds:
+            break
+        seconds += 2.0 * float(correlation[lag])
+    return seconds

@@ -13,6 +13,7 @@ COMMANDS = {
     "survey": "survey",
     "pretrain": "pretrain",
     "train": "train",
+    "calibrate": "calibrate",
     "evaluate": "evaluate",
     "compare": "compare",
     "play": "play",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mail_localization.cli.calibrate import words
 from mail_localization.cli.options import add_training_arguments, topics_from_args
 from mail_localization.methods import METHODS
 
@@ -52,4 +53,9 @@ def run(args: argparse.Namespace) -> int:
         f"{args.out}: {args.method}, held-out error mean {held_out['mean_m']:.2f} m, "
         f"median {held_out['median_m']:.2f} m ({held_out['windows']} windows)"
     )
+    if checked := card.metrics.get("calibration"):
+        print(
+            f"covariance calibrated on recordings not trained on, of {', '.join(checked['devices']) or 'one device'}: "
+            f"{words(checked['calibrated'])}; for other devices or places, see `mail_localization calibrate`"
+        )
     return 0

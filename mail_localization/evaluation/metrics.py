@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mail_localization.evaluation.association import Association
+from mail_localization.calibration import correlation_time
+from mail_localization.data.association import Association
 from mail_localization.types import FloatArray
 
 Figures = dict[str, float | None]
@@ -42,6 +43,8 @@ class Accuracy:
     """Mean of e^T P^-1 e over x and y; 2 when the covariance is right, more when over-confident."""
     coverage: Figures
     """Share of errors inside the covariance ellipse that should hold 50, 90, 95 %."""
+    correlation_time: float | None
+    """Time over which errors are alike, s: estimates closer than that are one piece of evidence to a filter."""
 
 
 def accuracy(associations: Sequence[Association], n_estimates: int) -> Accuracy:
@@ -58,7 +61,9 @@ def accuracy(associations: Sequence[Association], n_estimates: int) -> Accuracy:
         within_m={str(limit): _mean(error <= limit) for limit in WITHIN},
         nees_mean=_mean(finite_nees),
         coverage={str(level): _mean(nees <= chi2_quantile(level)) for level in COVERAGE_LEVELS},
-    )
+        correlation_time=correlation_time([(a.estimate - a.reference)[a.available] for a in associations])
+        if available.any() else None,
+    )  # fmt: skip
 
 
 def ape_figures(error: FloatArray) -> Figures:
@@ -81,6 +86,12 @@ def normalized_error(association: Association) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         nees = (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / determinant
     return np.where((determinant > 0) & (xx > 0), nees, np.nan)
+
+
+def reliability(nees: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return probabilities (n,), ascending, and the share (n,) of errors inside the ellipse that should hold each."""
+    ordered = np.sort(nees[np.isfinite(nees)])
+    return -np.expm1(-0.5 * ordered), np.arange(1, len(ordered) + 1) / max(len(ordered), 1)
 
 
 def chi2_quantile(level: float) -> float:

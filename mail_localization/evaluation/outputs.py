@@ -2,7 +2,7 @@
 
 Each file is written beside its final name and renamed: an interrupted run leaves the earlier one whole.
 
-    OUT/summary.json errors.csv cdf.png report.html
+    OUT/summary.json errors.csv cdf.png calibration.png report.html
     OUT/recordings/RECORDING/reference.tum error.png
     OUT/recordings/RECORDING/MODEL/estimate.tum all_estimates.tum trajectory.png
 """

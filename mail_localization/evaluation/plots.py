@@ -1,4 +1,4 @@
-"""Figures of the report as PNG bytes: error CDF, trajectories over the floor plan, error over time."""
+"""Figures of the report as PNG bytes: error CDF, calibration, trajectories over the floor plan, error over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mail_localization.evaluation.canvas import INK, MUTED, draw_legend, new_axes, new_figure, to_png
 from mail_localization.evaluation.floorplan import FloorPlan
-from mail_localization.evaluation.metrics import error_cdf
+from mail_localization.evaluation.metrics import error_cdf, normalized_error, reliability
 from mail_localization.evaluation.replay import Replay
 from mail_localization.evaluation.results import ModelResult
 from mail_localization.types import FloatArray
@@ -23,6 +23,8 @@ Box = tuple[float, float, float, float]
 """Shown part of the map: x from, x to, y from, y to, m."""
 
 COLOURS = ("#1668a8", "#c8442f", "#2e8b57", "#8a4fa0", "#b8860b", "#4a5568")
+LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Probabilities marked on the axes."""
 GROSS = 10.0
 """The colour scale of errors ends here at the latest, m: beyond, a position is simply wrong."""
 ERROR_COLOURS = ("#1f4e9e", "#3f9a94", "#eda53a", "#c0261c")
@@ -45,6 +47,24 @@ def cdf_plot(models: Sequence[ModelResult]) -> bytes:
     axes.set(xlim=(0, reach), ylim=(0, 1.01), yticks=(0, 0.25, 0.5, 0.75, 0.9, 1))
     axes.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "90 %", "100 %"])
     axes.set_title("APE (translation, m, not aligned), one error per second", loc="left")
+    draw_legend(axes)
+    return to_png(figure)
+
+
+def calibration_plot(models: Sequence[ModelResult]) -> bytes:
+    """Draw the share of errors inside ellipses of each probability; on the diagonal, covariances are honest."""
+    figure = new_figure(3.5)
+    axes = new_axes(figure, "probability that the ellipse should hold", "share of errors inside")
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=1.2, ls=(0, (2, 3)), label="honest")
+    for model, colour in zip(models, _colours(models), strict=True):
+        nees = np.concatenate([np.empty(0), *(normalized_error(replay.association) for replay in model.replays)])
+        wanted, held = reliability(nees)
+        if len(wanted):
+            axes.step(np.r_[0, wanted, 1], np.r_[0, held, held[-1]], where="post", color=colour, lw=2, label=model.name)
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), xticks=LEVELS, yticks=LEVELS)
+    for side in (axes.set_xticklabels, axes.set_yticklabels):
+        side([f"{100 * level:.0f} %" for level in LEVELS])
+    axes.set_title("Covariance ellipses: above the line cautious, below it over-confident", loc="left")
     draw_legend(axes)
     return to_png(figure)
 

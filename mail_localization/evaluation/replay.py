@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from mail_localization.data.association import Association, Estimates, associate
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.data.reference import Reference
 from mail_localization.errors import EvaluationError, MailLocalizationError, MissingRosError
-from mail_localization.evaluation.association import Association, Estimates, associate
 from mail_localization.localizer import START_STDDEV, Localizer, Smoother, Startable, load_localizer, told_where
 from mail_localization.types import PoseEstimate, Sample
 

@@ -9,7 +9,7 @@ from html import escape
 from mail_localization.evaluation import words
 from mail_localization.evaluation.page import html_picture, html_table, page, table_row
 from mail_localization.evaluation.replay import Replay
-from mail_localization.evaluation.results import Evaluation, ModelResult, pooled_accuracy
+from mail_localization.evaluation.results import Evaluation, ModelResult, pooled_accuracy, sites
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Pictures:
     """PNG pictures of a report; a recording that is not in the dicts is reported in figures only."""
 
     cdf: bytes
+    calibration: bytes
     colours: dict[str, str]
     """Model -> colour of its lines."""
     error: dict[str, bytes] = field(default_factory=dict)
@@ -33,6 +34,9 @@ def report_html(evaluation: Evaluation, pictures: Pictures) -> str:
         _cards(evaluation, pictures.colours),
         "<h2>How often is the error how large?</h2>",
         html_picture(pictures.cdf, "Share of errors up to each distance; the further up and left, the better."),
+        "<h2>Can its stated uncertainty be trusted?</h2>",
+        html_picture(pictures.calibration, "Of the errors, the share inside ellipses of each probability."),
+        _sites_table(evaluation),
         "<h2>All figures</h2>",
         _figures_table(evaluation),
         f"<p class=muted>{escape(words.PROTOCOL)}</p>",
@@ -91,6 +95,20 @@ def _figures_table(evaluation: Evaluation) -> str:
         for row in words.figure_rows(evaluation)
     ]
     return html_table(["", *(model.name for model in evaluation.models)], rows)
+
+
+def _sites_table(evaluation: Evaluation) -> str:
+    header = ("site", "model", "mean NEES", *(f"{percent} % ellipse holds" for percent in ("50", "90", "95")),
+              "errors alike for")  # fmt: skip
+    rows = []
+    for model in evaluation.models:
+        for place, replays in sites(model.replays).items():
+            found = pooled_accuracy(replays)
+            shares = [words.percent(share) for share in found.coverage.values()]
+            alike = words.plain(found.correlation_time, "s")
+            rows.append(table_row(" ".join(filter(None, place)) or words.NOTHING, "",
+                                  [model.name, words.plain(found.nees_mean), *shares, alike]))  # fmt: skip
+    return html_table(header, rows)
 
 
 def _recordings_table(evaluation: Evaluation) -> str:

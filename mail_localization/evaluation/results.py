@@ -59,6 +59,14 @@ class Evaluation:
     """Command line, versions, machine, time: name -> value."""
 
 
+def sites(replays: Sequence[Replay]) -> dict[tuple[str, str], list[Replay]]:
+    """Group replays by site and floor, in the order in which they come."""
+    groups: dict[tuple[str, str], list[Replay]] = {}
+    for replay in replays:
+        groups.setdefault((replay.info.site, replay.info.floor), []).append(replay)
+    return groups
+
+
 def pooled_accuracy(replays: Sequence[Replay]) -> Accuracy:
     """Compute the figures over the instants of all replays."""
     return accuracy([r.association for r in replays], sum(len(r.estimates) for r in replays))
@@ -85,6 +93,10 @@ def _model_summary(model: ModelResult) -> dict[str, Any]:
         "latency_ms": latency_figures(model.latency_ms),
         "real_time_factor": model.real_time_factor,
         "trained_on_same_name": model.seen,
+        "per_site": [
+            {"site": site, "floor": floor, "recordings": len(replays), **dataclasses.asdict(pooled_accuracy(replays))}
+            for (site, floor), replays in sites(model.replays).items()
+        ],
         "per_recording": [_recording_summary(replay) for replay in model.replays],
     }
 

@@ -120,8 +120,9 @@ def _model_result(
 def _draw(evaluation: Evaluation, out: Path, plan: FloorPlan | None, progress: bool) -> Pictures:
     """Draw and write all pictures."""
     models, colours = evaluation.models, plots.model_colours(evaluation.models)
-    pictures = Pictures(plots.cdf_plot(models), colours)
+    pictures = Pictures(plots.cdf_plot(models), plots.calibration_plot(models), colours)
     outputs.write_atomic(out / "cdf.png", pictures.cdf)
+    outputs.write_atomic(out / "calibration.png", pictures.calibration)
     limit = plots.shown_error_limit(models)
     names = _pictured(evaluation)
     for name in tqdm(names, "drawing", unit="recording", disable=None if progress else True):

@@ -97,6 +97,7 @@ def figure_rows(evaluation: Evaluation) -> list[Row]:
     rows += [_coverage_row(level) for level in ("0.5", "0.9", "0.95")]
     rows += [
         Row("Mean NEES", "2 is ideal, more is over-confident", lambda m: plain(m.accuracy.nees_mean)),
+        Row("Errors alike for", "estimates closer in time are one", lambda m: plain(m.accuracy.correlation_time, "s")),
         Row("Latency, median", "from a sample to its position", lambda m: _latency(m, "p50")),
         Row("Latency, 99 %", "nearly never longer", lambda m: _latency(m, "p99")),
         Row("Speed", f"recorded time per time of {way}", lambda m: plain(m.real_time_factor, "x")),

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from mail_localization.data.association import Association, Estimates, associate
 from mail_localization.data.recording import Recording
 from mail_localization.data.reference import Reference
 from mail_localization.errors import EvaluationError, MailLocalizationError
-from mail_localization.evaluation.association import Association, Estimates, associate
 from mail_localization.evaluation.metrics import Accuracy, accuracy, latency_figures
 from mail_localization.evaluation.replay import drive
 from mail_localization.experiments.config import merged

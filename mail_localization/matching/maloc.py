@@ -19,7 +19,7 @@ from mail_localization.motion.tracker import Motion, MotionCalibration, MotionSe
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.windows import WindowSettings
-from mail_localization.types import FloatArray, Mode, PoseEstimate, Sample
+from mail_localization.types import FloatArray, PoseEstimate, Sample
 
 _LONGEST_MOTION_NS = 1_500_000_000
 """Readings older than this before a motion's end were taken standing."""
@@ -91,16 +91,13 @@ class MaLoc(Estimator):
 
     method = "maloc"
 
-    def __init__(self, config: MalocConfig, field_map: MagneticMap, calibration: MotionCalibration,
-                 covariance_scale: float = 1.0) -> None:  # fmt: skip
-        """Take the factor by which held-out errors are larger than the cloud says (squared)."""
+    def __init__(self, config: MalocConfig, field_map: MagneticMap, calibration: MotionCalibration) -> None:
         super().__init__()
         self.config = config
         self._fields = FieldRows(config)
         self._sensors = SensorRows(config.window, config.magnetic.streams, config.magnetic.saturation)
         self._tracker = MotionTracker(config.motion, calibration)
         self._filter = MapFilter(field_map, config.filter, calibration, config.seed)
-        self._scale = covariance_scale
         self.inputs = self._sensors.inputs | self._tracker.inputs
         self._restart()
 
@@ -213,15 +210,13 @@ class MaLoc(Estimator):
         self._emitted_ns = t_ns = max(t_ns, self._emitted_ns or t_ns)
         position = cloud.modes[0].mean if self.config.estimate.position == "mode" else cloud.mean
         off = position - cloud.mean
-        covariance = self._scale * (cloud.covariance + np.outer(off, off))
-        modes = tuple(Mode(mode.weight, mode.mean, self._scale * mode.covariance) for mode in cloud.modes)
-        return PoseEstimate(t_ns, position, covariance, modes)
+        return PoseEstimate(t_ns, position, cloud.covariance + np.outer(off, off), cloud.modes)
 
 
-def to_tensors(field_map: MagneticMap, calibration: MotionCalibration, covariance_scale: float) -> Tensors:
+def to_tensors(field_map: MagneticMap, calibration: MotionCalibration) -> Tensors:
     """Return the content of a model folder's weights."""
     motion = {_TENSOR + name: np.array([value]) for name, value in calibration.to_mapping().items()}
-    return {**field_map.to_tensors(), **motion, "covariance_scale": np.array([covariance_scale])}
+    return {**field_map.to_tensors(), **motion}
 
 
 def load(card: ModelCard, tensors: Tensors, hop: int) -> MaLoc:
@@ -232,5 +227,4 @@ def load(card: ModelCard, tensors: Tensors, hop: int) -> MaLoc:
         field_map = MagneticMap.from_tensors(tensors)
         if field_map.channels != (3 if config.magnetic.components == "gravity_aligned" else 4):
             raise ValueError(f"a map of {field_map.channels} channels for {config.magnetic.components} components")
-        scale = float(tensors["covariance_scale"][0])
-    return MaLoc(config, field_map, MotionCalibration.from_mapping(motion), scale)
+    return MaLoc(config, field_map, MotionCalibration.from_mapping(motion))

@@ -15,9 +15,10 @@ from mail_localization.matching.polylines import Cells, Polyline, PolylineMap, p
 from mail_localization.matching.sequences import SequenceSettings
 from mail_localization.models.artifact import save_model
 from mail_localization.motion.tracker import MotionCalibration
+from mail_localization.training.calibration import with_calibration
 from mail_localization.training.motion import calibrate_motion
 from mail_localization.training.options import TrainOptions
-from mail_localization.training.probe import online_errors, split_survey
+from mail_localization.training.probe import probe, split_survey
 from mail_localization.training.provenance import model_card
 from mail_localization.types import FloatArray
 
@@ -45,12 +46,13 @@ def train(config: MagicolConfig, recordings: list[Path], out: Path, options: Tra
     paths = survey_paths(training, resolved)
     usual_cost = _usual_cost(paths, [line for trace in validation for line in _lines(trace, resolved)], resolved)
     judged = Magicol(resolved, paths, usual_cost, calibration)
-    errors = online_errors(judged, split.validation, options.topics, options.progress)
+    probed = probe(judged, split.validation, options.topics, options.progress)
     if split.final != split.training:
         training, validation = [*training, *validation], []
         resolved, calibration = _with_motion(config, split.final, options)
-    card = model_card(METHOD, resolved, errors, training, validation, options.seed, usual_cost=usual_cost)
-    save_model(out, card, to_tensors(survey_paths(training, resolved), usual_cost, calibration))
+    card = model_card(METHOD, resolved, probed.errors, training, validation, options.seed, usual_cost=usual_cost)
+    tensors = to_tensors(survey_paths(training, resolved), usual_cost, calibration)
+    save_model(out, with_calibration(card, probed.judged), tensors)
 
 
 def survey_paths(traces: list[Trace], config: MagicolConfig) -> PolylineMap:

@@ -11,15 +11,21 @@ from tqdm import tqdm
 from mail_localization.data.splits import load_survey
 from mail_localization.data.traces import Trace
 from mail_localization.errors import TrainingError
+from mail_localization.localizer import WindowedConfig, WindowedLocalizer
 from mail_localization.matching.magnetic_nn import MagneticNn, MagneticNnConfig, descriptors
 from mail_localization.models.artifact import save_model
 from mail_localization.preprocess.magnetic import MagneticFeatures
+from mail_localization.training.calibration import with_calibration
 from mail_localization.training.dataset import WindowSet
 from mail_localization.training.options import TrainOptions
+from mail_localization.training.probe import replayed
 from mail_localization.training.provenance import model_card
 from mail_localization.types import FloatArray
 
 CONFIG = MagneticNnConfig
+
+_MOST = 12
+"""Recordings that tell how large the errors are."""
 
 Sequences = tuple[npt.NDArray[np.float32], FloatArray]
 
@@ -44,8 +50,23 @@ def train(config: MagneticNnConfig, recordings: list[Path], out: Path, options: 
     with tqdm(probes.items(), desc="matching", unit="recording", disable=None if options.progress else True) as bar:
         errors = np.concatenate([_errors(path, part, survey, config.match.stride) for path, part in bar])
     card = model_card("magnetic_nn", config, errors, traces, validation, options.seed)
+    judged = [replayed(_matcher_without(path, survey, config), path, options.topics)[1] for path in _spread(probes)]
     sequences, positions = _joined(survey)
-    save_model(out, card, {"sequences": sequences, "positions": positions})
+    save_model(out, with_calibration(card, judged), {"sequences": sequences, "positions": positions})
+
+
+def _spread(probes: dict[Path, Sequences]) -> list[Path]:
+    """Return some of the recordings, evenly spread: matching each against the others takes as long as reading it."""
+    paths = list(probes)
+    return [paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, _MOST).astype(int)).tolist()]
+
+
+def _matcher_without(path: Path, survey: dict[Path, Sequences], config: MagneticNnConfig) -> WindowedLocalizer:
+    """Return the Localizer of a survey without one of its recordings."""
+    sequences, positions = _joined({other: part for other, part in survey.items() if other != path})
+    settings = {"window": config.window.to_mapping(), "magnetic": config.magnetic.to_mapping()}
+    matcher = MagneticNn(sequences, positions, np.eye(2), config.match.stride)
+    return WindowedLocalizer("magnetic_nn", WindowedConfig.from_mapping(settings), matcher)
 
 
 def _sequences(trace: Trace, config: MagneticNnConfig) -> Sequences:

@@ -6,9 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from mail_localization.data.recording import Recording, Topics
+from mail_localization.data.recording import Topics
 from mail_localization.data.splits import load_survey
 from mail_localization.data.traces import Trace
 from mail_localization.errors import TrainingError
@@ -16,9 +15,10 @@ from mail_localization.matching.magnetic_map import Field, MagneticMap, MapSetti
 from mail_localization.matching.maloc import FieldRows, MaLoc, MalocConfig, to_tensors
 from mail_localization.models.artifact import save_model
 from mail_localization.motion.tracker import MotionCalibration
+from mail_localization.training.calibration import with_calibration
 from mail_localization.training.motion import calibrate_motion
 from mail_localization.training.options import TrainOptions
-from mail_localization.training.probe import split_survey
+from mail_localization.training.probe import probe, split_survey
 from mail_localization.training.provenance import model_card
 from mail_localization.types import FloatArray
 
@@ -30,10 +30,6 @@ _ELSEWHERE = 500
 """Places that a reading is compared at."""
 _EXPONENT = 0.5
 """Of the likelihood in that comparison: a few readings that fit nowhere must not decide it."""
-_MEDIAN_NEES = 1.386
-"""Median of the squared Mahalanobis distance in two dimensions."""
-_SCALES = (1.0, 100.0)
-"""Bounds of the covariance's correction."""
 
 
 def train(config: MalocConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
@@ -48,17 +44,15 @@ def train(config: MalocConfig, recordings: list[Path], out: Path, options: Train
     )
     resolved, calibration = _with_motion(config, split.training, options.topics)
     field_map = survey_map(training, resolved)
-    errors, nees = _judge(MaLoc(resolved, field_map, calibration), split.validation, options)
+    probed = probe(MaLoc(resolved, field_map, calibration), split.validation, options.topics, options.progress)
     if split.final != split.training:
         training, validation = [*training, *validation], []
         resolved, calibration = _with_motion(config, split.final, options.topics)
         field_map = survey_map(training, resolved)
-    scale = float(np.clip(np.median(nees) / _MEDIAN_NEES, *_SCALES))
     card = model_card(
-        "maloc", resolved, errors, training, validation, options.seed,
-        covariance_scale=scale, directions=field_map.directions,
-    )  # fmt: skip
-    save_model(out, card, to_tensors(field_map, calibration, scale))
+        "maloc", resolved, probed.errors, training, validation, options.seed, directions=field_map.directions
+    )
+    save_model(out, with_calibration(card, probed.judged), to_tensors(field_map, calibration))
 
 
 def survey_map(traces: list[Trace], config: MalocConfig) -> MagneticMap:
@@ -128,30 +122,3 @@ def _with_motion(config: MalocConfig, recordings: list[Path], topics: Topics) ->
     """Return the configuration with the motion's source resolved, and what the recordings teach of motion."""
     motion, calibration = calibrate_motion(recordings, config.motion, topics)
     return dataclasses.replace(config, motion=motion), calibration  # type: ignore[type-var]
-
-
-def _judge(localizer: MaLoc, recordings: list[Path], options: TrainOptions) -> tuple[FloatArray, FloatArray]:
-    """Replay recordings; return errors (n, 2), m, and how many covariances long each is, squared (n,).
-
-    Raises:
-        TrainingError: no estimate has a reference.
-    """
-    errors, nees = [np.empty((0, 2))], [np.empty(0)]
-    with tqdm(recordings, desc="judging", unit="recording", disable=None if options.progress else True) as bar:
-        for path in bar:
-            recording = Recording(path, options.topics)
-            localizer.reset()
-            estimates = list(localizer.localize(recording.samples(localizer.inputs)))
-            truth = recording.reference().at(np.array([estimate.t_ns for estimate in estimates], dtype=np.int64))
-            offsets = np.array([estimate.position for estimate in estimates]).reshape(-1, 2) - truth
-            known = np.isfinite(offsets).all(axis=1)
-            covariances = np.array([estimate.covariance for estimate in estimates]).reshape(-1, 2, 2)[known]
-            errors.append(offsets[known])
-            nees.append(np.einsum("ni,nij,nj->n", offsets[known], np.linalg.inv(covariances), offsets[known]))
-    joined = np.concatenate(errors)
-    if not len(joined):
-        raise TrainingError(
-            f"{', '.join(map(str, recordings))}: maloc gave no estimate there that has a reference, so its errors "
-            "cannot be told; record longer ways, or raise estimate.converged"
-        )
-    return joined, np.concatenate(nees)

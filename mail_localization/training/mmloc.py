@@ -39,6 +39,7 @@ from mail_localization.training.modal_examples import ModalExamples, ModalTraini
 from mail_localization.training.motion import calibrate_motion
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.pretrain import load_lstm1
+from mail_localization.training.probe import calibrated
 from mail_localization.training.provenance import model_card, recording_entries
 from mail_localization.training.windowed import (
     make_folder,
@@ -158,8 +159,9 @@ def train_on(config: MmlocPlusConfig, survey: Survey, lstm1: Tensors, out: Path,
         access_points.names if access_points is not None else (),
         epochs=done.epoch, best_epoch=done.best_epoch, minutes=round(done.minutes, 2),
     )  # fmt: skip
-    save_model(out, card, {**tensors, **(access_points.tensors() if access_points is not None else {}),
-                           **calibration.to_tensors(), "covariances": covariances})  # fmt: skip
+    tensors |= {**calibration.to_tensors(), "covariances": covariances}
+    tensors |= access_points.tensors() if access_points is not None else {}
+    save_model(out, calibrated(card, tensors, [trace.path for trace in survey.validation], options), tensors)
 
 
 def _followed(

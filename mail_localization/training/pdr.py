@@ -22,9 +22,10 @@ from mail_localization.models.artifact import ModelCard, Tensors, load_model, sa
 from mail_localization.models.embedded import STARTER, embed
 from mail_localization.motion.pdr import Pdr, PdrConfig, to_tensors
 from mail_localization.motion.tracker import MotionCalibration
+from mail_localization.training.calibration import with_calibration
 from mail_localization.training.motion import calibrate_motion
 from mail_localization.training.options import TrainOptions
-from mail_localization.training.probe import online_errors, split_survey
+from mail_localization.training.probe import probe, split_survey
 from mail_localization.training.provenance import error_metrics, model_card
 from mail_localization.types import FloatArray
 
@@ -99,20 +100,20 @@ def train(config: PdrSurveyConfig, recordings: list[Path], out: Path, options: T
     built = _build(config, split.training, replace(options, validation=tuple(split.validation)))
     drift = max(_drift(built.localizer(0.0), split.validation, options.topics), _usual_drift(built.calibration))
     judged = built.localizer(drift)
-    told = online_errors(judged, split.validation, options.topics, options.progress, start=True)
+    told = probe(judged, split.validation, options.topics, options.progress, start=True)
     given = built.starter is None
-    errors = told if given else online_errors(judged, split.validation, options.topics, options.progress)
+    probed = told if given else probe(judged, split.validation, options.topics, options.progress)
     training, validation = split.training, split.validation
     if split.final != split.training:
         training, validation = split.final, []
         built = _build(config, split.final, options)
-    told_mean = error_metrics(told)["mean_m"]
+    told_mean = error_metrics(told.errors)["mean_m"]
     walked = [[_Walked(Recording(path, options.topics)) for path in paths] for paths in (training, validation)]
     metrics = {"drift": drift, "told_start_mean_m": told_mean}
     heard = built.starter[0].access_points if built.starter else []
-    card = model_card("pdr", built.config, errors, walked[0], walked[1], options.seed, heard, **metrics)
+    card = model_card("pdr", built.config, probed.errors, walked[0], walked[1], options.seed, heard, **metrics)
     starter = embed(*built.starter, STARTER) if built.starter else {}
-    save_model(out, card, {**to_tensors(built.calibration, drift), **starter})
+    save_model(out, with_calibration(card, probed.judged), {**to_tensors(built.calibration, drift), **starter})
 
 
 def _build(config: PdrSurveyConfig, recordings: list[Path], options: TrainOptions) -> _Built:

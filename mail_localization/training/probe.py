@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from mail_localization.calibration import Disagreement
+from mail_localization.data.association import Estimates, newest_estimates, reference_instants
 from mail_localization.data.recording import Recording, Topics
+from mail_localization.data.reference import Reference
 from mail_localization.data.splits import hold_out, separated
 from mail_localization.errors import TrainingError
-from mail_localization.localizer import START_STDDEV, Localizer, told_where
+from mail_localization.estimator import Estimator
+from mail_localization.localizer import START_STDDEV, localizer_of, told_where
+from mail_localization.models.artifact import ModelCard, Tensors, load_model, save_model
+from mail_localization.training.calibration import Judged, with_calibration
 from mail_localization.training.options import TrainOptions
-from mail_localization.types import FloatArray
+from mail_localization.types import FloatArray, PoseEstimate
 
 
 @dataclass(frozen=True)
@@ -49,10 +56,20 @@ def split_survey(recordings: list[Path], options: TrainOptions, share: float = 0
     return SurveySplit([walk.path for walk in training], [walk.path for walk in judged], surveyed)
 
 
-def online_errors(
-    localizer: Localizer, recordings: list[Path], topics: Topics, progress: bool = False, start: bool = False
-) -> FloatArray:
-    """Replay recordings through a Localizer; return estimate less reference (n, 2) at every estimate's stamp, m.
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """What a Localizer said on recordings, against their references."""
+
+    errors: FloatArray
+    """(n, 2) estimate less reference at every estimate's stamp, m."""
+    judged: list[Judged]
+    """The errors of each recording as somebody watching meets them, with what was said of them."""
+
+
+def probe(
+    localizer: Estimator, recordings: list[Path], topics: Topics, progress: bool = False, start: bool = False
+) -> Probed:
+    """Replay recordings through a Localizer that is not calibrated.
 
     Args:
         localizer: is reset before each recording.
@@ -64,23 +81,71 @@ def online_errors(
     Raises:
         TrainingError: no recording gave an estimate that has a reference.
     """
-    errors = [np.empty((0, 2))]
+    errors, judged = [np.empty((0, 2))], []
     with tqdm(recordings, desc="judging", unit="recording", disable=None if progress else True) as bar:
         for path in bar:
-            recording = Recording(path, topics)
-            reference = recording.reference()
-            samples = recording.samples(localizer.inputs)
-            if start:
-                samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
-            localizer.reset()
-            estimates = list(localizer.localize(samples))
-            truth = reference.at(np.array([estimate.t_ns for estimate in estimates], dtype=np.int64))
-            offsets = np.array([estimate.position for estimate in estimates]).reshape(-1, 2) - truth
-            errors.append(offsets[np.isfinite(offsets).all(axis=1)])
+            found = replayed(localizer, path, topics, start)
+            errors.append(found[0])
+            judged.append(found[1])
     joined = np.concatenate(errors)
     if not len(joined):
         raise TrainingError(
             f"{', '.join(map(str, recordings))}: method {localizer.method} gave no estimate that has a reference, so "
             f"its errors cannot be told; it needs {' and '.join(sorted(localizer.inputs))}: give longer recordings"
         )
-    return joined
+    return Probed(joined, judged)
+
+
+def replayed(localizer: Estimator, path: Path, topics: Topics, start: bool = False) -> tuple[FloatArray, Judged]:
+    """Replay one recording; return the errors (n, 2) at the estimates' stamps, m, and those at every second."""
+    recording = Recording(path, topics)
+    reference = recording.reference()
+    samples = recording.samples(localizer.inputs)
+    if start:
+        samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
+    localizer.reset()
+    estimates = list(localizer.localize(samples))
+    truth = reference.at(np.array([estimate.t_ns for estimate in estimates], dtype=np.int64))
+    offsets = np.array([estimate.position for estimate in estimates]).reshape(-1, 2) - truth
+    return offsets[np.isfinite(offsets).all(axis=1)], _judged(recording, estimates, reference)
+
+
+def _judged(recording: Recording, poses: list[PoseEstimate], reference: Reference) -> Judged:
+    """Take the newest estimate at every second of the reference, as the evaluator does."""
+    estimates, disagreement = Estimates.from_poses(poses), Disagreement()
+    apart = [disagreement.add(int(t_ns), xy) for t_ns, xy in zip(estimates.t_ns, estimates.position, strict=True)]
+    instants = reference_instants(reference)
+    newest = newest_estimates(instants, estimates.t_ns)
+    chosen = newest[newest >= 0]
+    offsets = estimates.position[chosen] - reference.at(instants[newest >= 0])
+    disagreements = np.array(apart, dtype=np.float64)[chosen]
+    return Judged(recording.name, offsets, estimates.covariance[chosen], disagreements, recording.info.device)
+
+
+def calibrated(card: ModelCard, tensors: Tensors, recordings: list[Path], options: TrainOptions) -> ModelCard:
+    """Return the card of a model with the calibration that replaying recordings not used for training teaches."""
+    localizer = localizer_of(card, tensors)
+    with tqdm(recordings, desc="calibrating", unit="recording", disable=None if options.progress else True) as bar:
+        return with_calibration(card, [replayed(localizer, path, options.topics)[1] for path in bar])
+
+
+def recalibrate(model: Path, recordings: list[Path], topics: Topics, start: bool = False) -> ModelCard:
+    """Replace the calibration in a model folder by what recordings teach that the model was not made from.
+
+    Args:
+        model: the folder.
+        recordings: with reference positions.
+        topics: of the recordings.
+        start: tell a Startable where each recording begins.
+
+    Raises:
+        ModelError: the folder cannot be used.
+        TrainingError: no recording gave an estimate that has a reference.
+    """
+    card, tensors = load_model(model)
+    # What the method states by itself, not what an earlier calibration made of it.
+    card = dataclasses.replace(card, calibration={})
+    judged = probe(localizer_of(card, tensors), recordings, topics, True, start).judged
+    card = with_calibration(card, judged)
+    save_model(model, card, tensors)
+    return card

@@ -10,8 +10,9 @@ from mail_localization.errors import TrainingError
 from mail_localization.matching.wifi_knn import Calibration, WifiKnn, WifiKnnConfig, build_map
 from mail_localization.models.artifact import Tensors, save_model
 from mail_localization.preprocess.wifi import AccessPoints
+from mail_localization.training.calibration import with_calibration
 from mail_localization.training.options import TrainOptions
-from mail_localization.training.probe import online_errors, split_survey
+from mail_localization.training.probe import probe, split_survey
 from mail_localization.training.provenance import model_card
 from mail_localization.training.radio_map import Fold, calibrate, choose, folds
 
@@ -33,13 +34,13 @@ def train(config: WifiKnnConfig, recordings: list[Path], out: Path, options: Tra
     chosen, score = choose(config, parts, options.progress)
     calibration = calibrate(chosen, parts)
     judged = _Survey(training, chosen)
-    errors = online_errors(judged.localizer(calibration), split.validation, options.topics, options.progress)
+    probed = probe(judged.localizer(calibration), split.validation, options.topics, options.progress)
     final = _Survey([traces[path] for path in split.final], chosen)
     names = final.access_points.names
     card = model_card(
-        "wifi_knn", chosen, errors, training, validation, options.seed, names, cross_validated_mean_m=score
+        "wifi_knn", chosen, probed.errors, training, validation, options.seed, names, cross_validated_mean_m=score
     )
-    save_model(out, card, final.tensors(calibration))
+    save_model(out, with_calibration(card, probed.judged), final.tensors(calibration))
 
 
 class _Survey:

@@ -21,6 +21,7 @@ from mail_localization.preprocess.magnetic import MagneticFeatures
 from mail_localization.training.dataset import WindowExamples, WindowSet
 from mail_localization.training.loop import Limits, TrainingSettings, fit
 from mail_localization.training.options import TrainOptions
+from mail_localization.training.probe import calibrated
 from mail_localization.training.provenance import model_card, recording_entries
 from mail_localization.types import FloatArray
 
@@ -85,7 +86,8 @@ def train_windowed(
         method, config, result.errors, traces, validation, options.seed,
         epochs=done.epoch, best_epoch=done.best_epoch, minutes=round(done.minutes, 2),
     )  # fmt: skip
-    save_model(out, card, {name: value.numpy() for name, value in result.weights.items()})
+    tensors = {name: value.numpy() for name, value in result.weights.items()}
+    save_model(out, calibrated(card, tensors, [trace.path for trace in validation], options), tensors)
 
 
 def warn_if_no_better_than_a_guess(errors: FloatArray, truth: FloatArray, training: FloatArray) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mail_localization.data.association import Estimates, associate
 from mail_localization.data.recording import RecordingInfo
 from mail_localization.data.reference import Reference
-from mail_localization.evaluation.association import Estimates, associate
 from mail_localization.evaluation.replay import Replay, Task
 from mail_localization.types import PoseEstimate
 

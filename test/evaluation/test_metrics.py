@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mail_localization.evaluation.association import Association
+from mail_localization.data.association import Association
 from mail_localization.evaluation.metrics import (
     accuracy,
     ape_figures,
@@ -16,6 +16,7 @@ from mail_localization.evaluation.metrics import (
     error_cdf,
     latency_figures,
     normalized_error,
+    reliability,
 )
 from mail_localization.evaluation.replay import Replay
 
@@ -95,3 +96,12 @@ def test_latency_percentiles() -> None:
 def test_cdf_ends_at_one_and_ignores_missing_errors() -> None:
     error, share = error_cdf(np.array([3.0, np.nan, 1.0]))
     assert (error.tolist(), share.tolist()) == ([1.0, 3.0], [0.5, 1.0])
+
+
+def test_honest_covariances_lie_on_the_diagonal() -> None:
+    squared = np.random.default_rng(0).chisquare(2, 20_000)
+    wanted, held = reliability(squared)
+    assert np.abs(wanted - held).max() < 0.02
+    # Half of the variance: the ellipse that should hold 50 % holds less.
+    wanted, held = reliability(2 * squared)
+    assert np.interp(0.5, wanted, held) == pytest.approx(1 - math.sqrt(0.5), abs=0.02)

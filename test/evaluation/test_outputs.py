@@ -35,6 +35,8 @@ def test_the_summary_holds_the_contract(tmp_path: Path, make_replay: Callable[..
     assert (set(model["within_m"]), set(model["coverage"])) == ({"1", "2", "3"}, {"0.5", "0.9", "0.95"})
     assert model["latency_ms"] == {"p50": 1.5, "p99": pytest.approx(1.99)}
     assert model["nees_mean"] == 3.5
+    (site,) = model["per_site"]
+    assert (site["floor"], site["nees_mean"], site["coverage"]) == ("F1", 3.5, model["coverage"])
     assert [entry["recording"] for entry in model["per_recording"]] == ["walk", "other"]
     assert model["per_recording"][0]["ape_m"]["mean"] == 1.5
 

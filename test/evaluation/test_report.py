@@ -53,9 +53,9 @@ def test_the_report_is_whole_and_self_contained(tmp_path: Path, make_replay: Cal
     assert reader.sources, "pictures are inside"
     assert all(source.startswith("data:image/png;base64,") for source in reader.sources)
     assert not re.search(r"https?:|@import|url\(", (tmp_path / "report.html").read_text(encoding="utf-8"))
-    # CDF, then for each recording two trajectories and one error plot.
-    assert reader.seen.count("img") == 1 + 2 * 3
-    for words in ("not aligned", "once per second", "Half of the positions are within 1.50 m", "first", "w2"):
+    # CDF and calibration, then for each recording two trajectories and one error plot.
+    assert reader.seen.count("img") == 2 + 2 * 3
+    for words in ("not aligned", "once per second", "Half of the positions are within 1.50 m", "first", "w2", "95 % ellipse"):
         assert words in reader.text
 
 

@@ -11,7 +11,7 @@ from mail_localization.errors import TrainingError
 from mail_localization.localizer import load_localizer
 from mail_localization.training.magnetic_nn import CONFIG, train
 from mail_localization.training.options import TrainOptions
-from mail_localization.training.probe import online_errors, split_survey
+from mail_localization.training.probe import probe, split_survey
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_recordings_kept_for_validation_stay_out_of_the_saved_model(survey: list
 
 def test_errors_are_those_of_the_localizer(survey: list[Path], tmp_path: Path) -> None:
     train(CONFIG(), survey[:2], tmp_path / "model", TrainOptions(progress=False))
-    errors = online_errors(load_localizer(tmp_path / "model"), survey[2:], Topics())
+    errors = probe(load_localizer(tmp_path / "model"), survey[2:], Topics()).errors
     assert errors.shape == (21, 2)
     assert np.linalg.norm(errors, axis=1).mean() < 1.0
 
@@ -42,4 +42,4 @@ def test_recordings_without_an_estimate_are_named(survey: list[Path], tmp_path: 
     train(CONFIG(), survey[:2], tmp_path / "model", TrainOptions(progress=False))
     short = write_survey(tmp_path / "short", speeds=(1.0,), seconds=5.0)
     with pytest.raises(TrainingError, match=r"walk_0: method magnetic_nn gave no estimate .* needs mag"):
-        online_errors(load_localizer(tmp_path / "model"), short, Topics())
+        probe(load_localizer(tmp_path / "model"), short, Topics())

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mail_localization.data.association import Estimates, associate, reference_instants
 from mail_localization.data.reference import Reference
-from mail_localization.evaluation.association import Estimates, associate, reference_instants
 from mail_localization.types import PoseEstimate
 
 S = 1_000_000_000

@@ -83,13 +83,20 @@ def associate(reference: Reference, estimates: Estimates, max_age: float = MAX_A
     """Pair every reference instant with the newest estimate at or before it, if younger than `max_age` s."""
     instants = reference_instants(reference)
     count = len(instants)
-    newest = np.searchsorted(estimates.t_ns, instants, side="right") - 1
-    # Integer nanoseconds decide what is too old: seconds as floats would blur the limit.
-    age_ns = np.full(count, np.iinfo(np.int64).max)
-    age_ns[newest >= 0] = (instants - estimates.t_ns[newest])[newest >= 0] if len(estimates) else 0
-    usable = age_ns < round(max_age * 1e9)
-    position, covariance = np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan)
-    position[usable] = estimates.position[newest[usable]]
-    covariance[usable] = estimates.covariance[newest[usable]]
-    age = np.where(usable, age_ns * 1e-9, np.nan)
+    newest = newest_estimates(instants, estimates.t_ns, max_age)
+    usable = newest >= 0
+    chosen = newest[usable]
+    position, covariance, age = np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.full(count, np.nan)
+    position[usable] = estimates.position[chosen]
+    covariance[usable] = estimates.covariance[chosen]
+    age[usable] = (instants[usable] - estimates.t_ns[chosen]) * 1e-9
     return Association(instants, reference.at(instants), position, covariance, age)
+
+
+def newest_estimates(instants: TimeArray, t_ns: TimeArray, max_age: float = MAX_AGE) -> npt.NDArray[np.int64]:
+    """Return which of the estimates stamped (K,), ascending, is the newest at each instant (n,); -1 where too old."""
+    newest: npt.NDArray[np.int64] = np.searchsorted(t_ns, instants, side="right") - 1
+    if len(t_ns):
+        # Integer nanoseconds decide what is too old: seconds as floats would blur the limit.
+        newest[instants - t_ns[newest] >= round(max_age * 1e9)] = -1
+    return newest

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mail_localization.calibration import correlation_time
+from mail_localization.errors import TrainingError
+from mail_localization.training.calibration import (
+    Judged,
+    cross_validated,
+    figures,
+    fitted,
+)
+
+
+def judged(stddevs: np.ndarray, stated: np.ndarray, seed: int, disagreements: np.ndarray | None = None) -> Judged:
+    """Return independent errors of given standard deviations (n,), m, and what was said of them."""
+    offsets = stddevs[:, None] * np.random.default_rng(seed).standard_normal((len(stddevs), 2))
+    apart = np.zeros(len(stddevs)) if disagreements is None else disagreements
+    return Judged(f"walk_{seed}", offsets, stated[:, None, None] ** 2 * np.eye(2), apart)
+
+
+def over_confident(seed: int, count: int = 400) -> Judged:
+    stated = np.exp(np.random.default_rng(100 + seed).uniform(-1, 2, count))
+    return judged(3.0 * stated, stated, seed)
+
+
+def test_over_confident_method_becomes_honest_on_other_recordings() -> None:
+    calibration = fitted([over_confident(seed) for seed in range(4)])
+    other = over_confident(9, count=4000)
+    assert figures([other.nees()])["nees_mean"] == pytest.approx(18, rel=0.1)
+    found = figures([other.nees(calibration)])
+    assert found["nees_mean"] == pytest.approx(2.0, abs=0.15)
+    assert found["coverage"]["0.5"] == pytest.approx(0.5, abs=0.04)
+    assert found["coverage"]["0.95"] == pytest.approx(0.95, abs=0.02)
+    # The errors are in proportion to what is stated; the prior draws the power a little towards none.
+    assert 0.9 < calibration.size_power < 1.05
+    assert calibration.disagreement_power < 0.1
+
+
+def test_constant_covariance_learns_from_disagreement() -> None:
+    apart = np.where(np.arange(600) % 5 == 0, 20.0, 0.0)
+    parts = [judged(np.where(apart > 0, 20.0, 0.5), np.full(600, 8.0), seed, apart) for seed in range(3)]
+    calibration = fitted(parts)
+    nearby, gross = np.sqrt(calibration.variances(np.full(2, 8.0), np.array([0.0, 20.0])))
+    assert nearby == pytest.approx(0.5, rel=0.2)
+    assert gross == pytest.approx(20.0, rel=0.2)
+
+
+def test_few_independent_errors_leave_the_powers_and_inflate() -> None:
+    rng = np.random.default_rng(3)
+    # One error that lasts: 100 s tell as much as one.
+    offsets = np.ones((100, 2)) + 0.01 * rng.standard_normal((100, 2))
+    stated = np.exp(rng.uniform(-1, 2, 100))
+    lasting = Judged("walk", offsets, stated[:, None, None] ** 2 * np.eye(2), np.zeros(100))
+    calibration = fitted([lasting])
+    assert calibration.samples < 3
+    assert calibration.size_power < 0.2
+    assert figures([lasting.nees(calibration)])["nees_mean"] < 1.6
+
+
+def test_heavy_tails_are_covered_as_well() -> None:
+    rng = np.random.default_rng(0)
+    stddevs = np.where(rng.random(3000) < 0.1, 10.0, 0.5)
+    part = judged(stddevs, np.ones(3000), 1)
+    found = figures([part.nees(fitted([part]))])
+    assert 1.5 <= found["nees_mean"] <= 2.7
+    assert 0.9 <= found["coverage"]["0.95"] <= 0.98
+
+
+def test_time_over_which_errors_are_alike_is_found() -> None:
+    rng = np.random.default_rng(0)
+    series = np.zeros((4000, 2))
+    for k in range(1, len(series)):
+        series[k] = 0.8 * series[k - 1] + rng.standard_normal(2)
+    # First-order autoregression: (1 + a) / (1 - a).
+    assert correlation_time([series]) == pytest.approx(9.0, rel=0.2)
+    assert correlation_time([rng.standard_normal((4000, 2))]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_recording_unlike_the_others_shows_across_recordings_only() -> None:
+    parts = [judged(np.full(200, 1.0), np.ones(200), seed) for seed in range(3)]
+    parts.append(judged(np.full(200, 6.0), np.ones(200), 7))
+    assert 1.4 < figures([part.nees(fitted(parts)) for part in parts])["nees_mean"] < 2.8
+    assert cross_validated(parts)["nees_mean"] > 10
+
+
+def test_single_recording_is_checked_by_halves() -> None:
+    found = cross_validated([over_confident(1)])
+    assert found["nees_mean"] == pytest.approx(2.0, abs=0.5)
+
+
+def test_nothing_judged_is_refused() -> None:
+    with pytest.raises(TrainingError, match="no estimate has a reference"):
+        fitted([Judged("walk", np.empty((0, 2)), np.empty((0, 2, 2)), np.empty(0))])
