@@ -55,7 +55,8 @@ def test_the_report_is_whole_and_self_contained(tmp_path: Path, make_replay: Cal
     assert not re.search(r"https?:|@import|url\(", (tmp_path / "report.html").read_text(encoding="utf-8"))
     # CDF and calibration, then for each recording two trajectories and one error plot.
     assert reader.seen.count("img") == 2 + 2 * 3
-    for words in ("not aligned", "once per second", "Half of the positions are within 1.50 m", "first", "w2", "95 % ellipse"):
+    told = "Half of the positions are within 1.50 m"
+    for words in ("not aligned", "once per second", told, "first", "w2", "95 % ellipse holds"):
         assert words in reader.text
 
 

@@ -52,7 +52,7 @@ def _with_wifi(folder: Path) -> list[Path]:
         samples = walk(rate_hz=25.0, start_ns=START_NS + number * 1000 * SECOND_NS, seed=number)
         for pose in [sample for sample in samples if isinstance(sample, ReferencePose)][::4]:
             levels = [-40.0 - 20 * math.log10(1 + math.dist(place, (pose.x, pose.y))) for place in places]
-            heard = [WifiReading(f"00:00:00:00:{n:02x}:00", level) for n, level in enumerate(levels)]
+            heard = [WifiReading(f"00:00:00:00:{n:02x}:00", level) for n, level in enumerate(levels, 1)]
             samples.append(WifiScan(pose.t_ns, tuple(heard)))
         paths.append(folder / f"walk_{number}")
         write_recording(paths[-1], samples, RecordingInfo(site="test"))
