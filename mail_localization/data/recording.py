@@ -170,8 +170,9 @@ class Recording:
     def _read(self, streams: Collection[str]) -> Iterator[Sample | ReferencePose]:
         self.problems.clear()
         with open_bag(self.path) as reader:
-            connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]
-            readers = {connection.topic: self._sample_reader(reader, connection) for connection in connections}
+            with _sound_metadata(self.path):
+                connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]
+                readers = {connection.topic: self._sample_reader(reader, connection) for connection in connections}
             for topic, logged_ns, message in decoded_messages(reader, connections, self.problems):
                 yield from readers[topic].read(message, logged_ns)
             for sample_reader in readers.values():
