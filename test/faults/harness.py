@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import random
 import threading
 import time
@@ -108,12 +109,7 @@ class Bench:
 
         def growth(name: str) -> int:
             after = self.observer.counters
-            head = name.rstrip("*")
-            return sum(
-                after[key] - before.get(key, 0)
-                for key in after
-                if key == name or (head != name and key.startswith(head))
-            )
+            return sum(after[key] - before.get(key, 0) for key in after if fnmatch.fnmatch(key, name))
 
         deadline = time.monotonic() + 6.0
         while time.monotonic() < deadline and any(growth(name) < count for name, count in expected.items()):

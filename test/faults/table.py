@@ -53,11 +53,11 @@ def _hold(*streams: str, release: bool = False) -> Maker:
 
 
 def _set_back() -> Tamper:
-    return Nothing(mag__clock_set_back=1)
+    return Nothing({"*.clock_set_back": 1})
 
 
 def _ahead() -> Tamper:
-    return Nothing(mag__gap=1)
+    return Nothing({"*.gap": 1})
 
 
 _SENSORS = ("mag", "imu", "odom")
@@ -83,10 +83,10 @@ FAULTS = [
     Fault("wrong unit, milligauss", "the field times 1e7", _spoil(scaled(1e7), "mag.saturated"), told="magnetometer"),
     Fault("wrong frame", "a frame_id of 1000 letters that nobody knows", _spoil(tampers.foreign_frame), right=True),
     Fault("covariance of -1", "everywhere in the IMU", _spoil(tampers.unknown_covariance, stream="imu"), right=True),
-    Fault("torn messages", "13 bytes in place of every fifth message", _spoil(tampers.torn, every=5), right=True),
+    Fault("torn messages", "13 bytes in place of every fifth", _spoil(tampers.torn, every=5), right=True),
     Fault("two sensors on one topic", "another magnetometer's field in between", _add(tampers.another_sensor)),
-    Fault("bag starts again", f"stamps of an old bag, now {FAR:g} s back", _set_back, 0.0, clock=-FAR, recorded=True, quick=True),
-    Fault("bag goes on later", f"stamps of an old bag, now {FAR:g} s on", _ahead, 0.0, clock=FAR, recorded=True),
+    Fault("bag starts again", f"an old bag, now {FAR:g} s back", _set_back, 0.0, clock=-FAR, recorded=True, quick=True),
+    Fault("bag goes on later", f"an old bag, now {FAR:g} s on", _ahead, 0.0, clock=FAR, recorded=True),
     Fault("all clocks jump back", f"stamps of now, then {FAR:g} s earlier", _set_back, 0.0, clock=-FAR),
     Fault("all clocks jump ahead", f"by {FAR:g} s, to now", _ahead, 0.0, clock=FAR),
 ]  # fmt: skip

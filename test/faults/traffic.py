@@ -28,7 +28,7 @@ class Tamper(Protocol):
     """What is done to the traffic while a fault lasts."""
 
     expected: Counter[str]
-    """What the node must have counted of it, by the name of its counter; grows as messages are spoilt."""
+    """What the node must have counted of it, by the name of its counter (`*`: of any); grows as messages are spoilt."""
 
     def __call__(self, stream: str, msg: Any) -> list[Any]:
         """Return the messages (or CDR bytes) that are published instead of one."""
