@@ -32,8 +32,12 @@ class Managed:
         self._next = 0
 
     def call(self, kind, name: str, request):
-        client = self._clients.setdefault(name, self.peer.node.create_client(kind, name))
-        self.peer.spin_until(client.service_is_ready, f"no {name}; {self.process.words}")
+        if name not in self._clients:
+            self._clients[name] = self.peer.node.create_client(kind, name)
+            self.peer.spin_until(self._clients[name].service_is_ready, f"no {name}; {self.process.words}")
+            # Ready is what our side knows; until the node's side follows, its answer would be lost.
+            self.peer.spin_for(1.0)
+        client = self._clients[name]
         future = client.call_async(request)
         self.peer.spin_until(future.done, f"{name} does not answer; {self.process.words}")
         return future.result()
