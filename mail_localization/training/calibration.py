@@ -169,7 +169,8 @@ def _powers(judged: Sequence[Judged], usual: Calibration, samples: float) -> tup
 
 def _scale(ratios: FloatArray, samples: float) -> float:
     """Return the factor on variances that makes squared errors (n,) honest."""
-    mean = 0.5 * float(ratios.mean())
+    # A model calibrated on its own training recordings may have no errors at all.
+    mean = max(0.5 * float(ratios.mean()), SMALLEST**2)
     # What n independent errors say of a variance is itself uncertain: the predictive distribution is wider.
     honest = mean * (1.0 + 1.0 / max(samples, _FEWEST))
     tries = mean * np.geomspace(2.0 / _NEES[1], 2.0 / _NEES[0], 41)
