@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start-at-reference", action="store_true", help="tell methods that can use it (pdr) the first reference "
         "position; not with --live",
     )  # fmt: skip
+    parser.add_argument(
+        "--odometry", choices=("node", "ekf", "node+ekf"), default="",
+        help="join the estimates with odometry as localizer_node does, as robot_localization does, or one after the "
+        "other; a recording without odometry gets one derived from its reference, drifting, and the report says so",
+    )  # fmt: skip
     parser.add_argument("--rate", type=_positive, default=1.0, help="playback rate with --live, x real time")
     parser.add_argument("--hop", type=_count, default=0, help="samples between two estimates; 0: the model's own")
     parser.add_argument(
@@ -49,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.live and args.start_at_reference:
         raise EvaluationError("--start-at-reference: the live node is not told where it starts; leave out --live")
+    if args.live and args.odometry.endswith("ekf"):
+        raise EvaluationError(f"--odometry {args.odometry}: the live node is joined as `node` only; leave out --live")
     plan = load_floorplan(args.map, args.map_size) if args.map else None
     outputs.prepare_folder(args.out)
     options = runner.Options(
@@ -56,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         hop=args.hop,
         smooth=args.smooth,
         start=args.start_at_reference,
+        odometry=args.odometry,
         jobs=args.jobs,
         live_rate=args.rate if args.live else None,
         command=shlex.join(["mail_localization", *sys.argv[1:]]),

@@ -18,6 +18,7 @@ from mail_localization.data.association import Association, Estimates, associate
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.data.reference import Reference
 from mail_localization.errors import EvaluationError, MailLocalizationError, MissingRosError
+from mail_localization.evaluation.joining import joined, samples_with_odometry, since_heading
 from mail_localization.localizer import START_STDDEV, Localizer, Smoother, Startable, load_localizer, told_where
 from mail_localization.types import PoseEstimate, Sample
 
@@ -44,6 +45,8 @@ class Task:
     """Let a method that can look back from the recording's end."""
     start: bool = False
     """Tell a method that can use it where the recording begins."""
+    odometry: str = ""
+    """How estimates are joined with odometry, of joining.WAYS; empty: not at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +115,7 @@ def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
             recording = Recording(task.path, task.topics)
             reference = recording.reference()
             started = time.perf_counter()
-            result = live.replay_live(task.folder, task.path, task.topics, rate, task.hop)
+            result = live.replay_live(task.folder, task.path, task.topics, rate, task.hop, bool(task.odometry))
             wall = time.perf_counter() - started
             replay = _replay(task, recording, reference, result.estimates, wall)
             notes = [*replay.notes, *result.problems]
@@ -179,18 +182,22 @@ def _replay_or_skip(task: Task) -> Replay | Skipped:
         recording = Recording(task.path, task.topics)
         # Read first: without a reference there is nothing to compare with, and the replay would be in vain.
         reference = recording.reference()
-        localizer = shared_localizer(task.folder, task.hop)
+        localizer = joined(shared_localizer(task.folder, task.hop), task.odometry)
         refused = localizer.counters.copy()
         started = time.perf_counter()
-        samples = recording.samples(localizer.inputs)
+        samples, notes = recording.samples(localizer.inputs), list[str]()
+        if task.odometry:
+            samples, notes = samples_with_odometry(recording, reference, localizer.inputs)
         if task.start:
             samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
         poses = drive(localizer, samples, task.smooth)
         wall = time.perf_counter() - started
         replay = _replay(task, recording, reference, poses, wall)
         refused = localizer.counters - refused
-        notes = [f"{count} samples refused ({reason})" for reason, count in sorted(refused.items())]
+        notes += [f"{count} samples refused ({reason})" for reason, count in sorted(refused.items())]
         notes += _advantages(task, localizer)
+        if task.odometry:
+            notes += since_heading(poses, replay.association)
         if not poses:
             notes.insert(0, _why_nothing(recording, localizer.inputs))
         return dataclasses.replace(replay, notes=(*replay.notes, *notes))

@@ -45,6 +45,8 @@ class Options:
     """Let the methods that can look back from a recording's end, offline."""
     start: bool = False
     """Tell the methods that can use it where a recording begins, offline."""
+    odometry: str = ""
+    """How estimates are joined with odometry, of joining.WAYS; empty: not at all."""
     jobs: int = 1
     """Recordings replayed at once, offline."""
     live_rate: float | None = None
@@ -70,7 +72,9 @@ def evaluate(models: list[Path], bags: list[Path], options: Options) -> Evaluati
             shared_localizer(folder, options.hop)
     paths = find_recordings(bags)
     tasks = [
-        Task(model, folder, recording, path, options.topics, options.hop, options.smooth, options.start)
+        Task(
+            model, folder, recording, path, options.topics, options.hop, options.smooth, options.start, options.odometry
+        )
         for (model, folder), (recording, path) in itertools.product(
             zip(cards, models, strict=True), zip(unique_names(paths), paths, strict=True)
         )
