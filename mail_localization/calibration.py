@@ -75,6 +75,8 @@ class Calibration:
     """Usual disagreement, m."""
     disagreement_power: float
     """Power of the disagreement squared with which the variance of the errors grows."""
+    rare: float
+    """Standard deviation added along each axis, m, for gross errors that recordings as short as these may not show."""
     correlation_time: float
     """Time over which errors are alike, s: two estimates closer than that are one piece of evidence."""
     samples: float
@@ -94,10 +96,10 @@ class Calibration:
         try:
             names = [field.name for field in dataclasses.fields(cls) if field.name != "recordings"]
             figures = {name: float(mapping[name]) for name in names}
-            powers = [figures.pop(name) for name in ("size_power", "disagreement_power")]
-            if not all(0 < value < 1e9 for value in figures.values()) or not all(0 <= power <= 10 for power in powers):
-                raise ValueError(f"a figure is out of range: {dict(mapping)!r:.300}")
-            figures |= {"size_power": powers[0], "disagreement_power": powers[1]}
+            for name, value in figures.items():
+                least, most = (0.0, 10.0) if name.endswith("_power") else (0.0 if name == "rare" else 1e-9, 1e9)
+                if not least <= value <= most:
+                    raise ValueError(f"{name} is {value!r}")
             return cls(**figures, recordings=tuple(map(str, mapping.get("recordings", ()))))
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise ModelError(f"model.json: calibration is damaged: {err!r}; run `calibrate`, or train again") from err
@@ -111,7 +113,7 @@ class Calibration:
         usual = np.where(np.isnan(disagreements), self.disagreement, disagreements)
         logs = self.size_power * np.log(np.maximum(sizes, self.least_size) / self.size)
         logs = logs + self.disagreement_power * np.log((usual + SOFT) / (self.disagreement + SOFT))
-        return np.asarray(self.stddev**2 * np.exp(2.0 * logs))
+        return np.asarray(self.stddev**2 * np.exp(2.0 * logs) + self.rare**2)
 
     def applied(self, estimate: PoseEstimate, disagreement: float) -> PoseEstimate:
         """Return the estimate with a covariance of the size that its errors have."""

@@ -79,8 +79,8 @@ def with_calibration(card: ModelCard, judged: Sequence[Judged]) -> ModelCard:
 def fitted(judged: Sequence[Judged]) -> Calibration:
     """Return the calibration with which errors are as large as it says, with room for what few errors cannot tell.
 
-    The powers maximise a Gaussian likelihood; the scale then makes the mean NEES 2 and, as far as it may, the 95 %
-    ellipse hold 95 % of the errors.
+    The powers maximise a Gaussian likelihood; the scale then brings the mean NEES near 2 and, as far as it may, 95 %
+    of the errors into the 95 % ellipse.
 
     Raises:
         TrainingError: there are no errors.
@@ -98,19 +98,21 @@ def fitted(judged: Sequence[Judged]) -> Calibration:
     usual = Calibration(
         stddev=1.0, size=_middle(np.maximum(stated, least)), size_power=0.0, least_size=least,
         disagreement=max(_middle(known + SOFT) - SOFT, 1e-3) if len(known) else SOFT, disagreement_power=0.0,
-        correlation_time=1.0, samples=1.0, recordings=tuple(part.name for part in judged),
+        rare=0.0, correlation_time=1.0, samples=1.0, recordings=tuple(part.name for part in judged),
     )  # fmt: skip
     count, seconds = len(stated), correlation_time([part.offsets for part in judged])
     powers = _powers(judged, usual, max(count / seconds, _FEWEST))
     shaped = dataclasses.replace(usual, size_power=powers[0], disagreement_power=powers[1])
-    ratios = [part.nees(shaped) for part in judged]
     whitened = [part.offsets / np.sqrt(_variance(part, shaped))[:, None] for part in judged]
     seconds = correlation_time(whitened)
     samples = max(count / seconds, 1.0)
-    scale = _scale(np.concatenate(ratios), samples)
-    return dataclasses.replace(
-        shaped, stddev=max(math.sqrt(scale), SMALLEST), correlation_time=seconds, samples=samples
-    )
+    # A model calibrated on its own training recordings may have no errors at all.
+    stddev = max(math.sqrt(0.5 * _mean([part.nees(shaped) for part in judged])), SMALLEST)
+    # Of n independent errors none may have been gross, and still the next one be: as large as all are in the mean.
+    rare = math.sqrt(0.5 * _mean([part.relative for part in judged]) / max(samples, _FEWEST))
+    found = dataclasses.replace(shaped, stddev=stddev, rare=rare, correlation_time=seconds, samples=samples)
+    factor = math.sqrt(_scale(np.concatenate([part.nees(found) for part in judged])))
+    return dataclasses.replace(found, stddev=factor * stddev, rare=factor * rare)
 
 
 def cross_validated(judged: Sequence[Judged]) -> dict[str, Any]:
@@ -140,6 +142,10 @@ def _sides(middle: int) -> tuple[slice, slice]:
     return slice(None, middle), slice(middle, None)
 
 
+def _mean(parts: Sequence[FloatArray]) -> float:
+    return float(np.concatenate(parts).mean())
+
+
 def _middle(values: FloatArray) -> float:
     """Return the geometric mean."""
     return float(np.exp(np.log(values).mean()))
@@ -167,14 +173,11 @@ def _powers(judged: Sequence[Judged], usual: Calibration, samples: float) -> tup
     return float(found[0]), float(found[1])
 
 
-def _scale(ratios: FloatArray, samples: float) -> float:
-    """Return the factor on variances that makes squared errors (n,) honest."""
-    # A model calibrated on its own training recordings may have no errors at all.
-    mean = max(0.5 * float(ratios.mean()), SMALLEST**2)
-    # What n independent errors say of a variance is itself uncertain: the predictive distribution is wider.
-    honest = mean * (1.0 + 1.0 / max(samples, _FEWEST))
+def _scale(ratios: FloatArray) -> float:
+    """Return the factor nearest to 1 on variances with which squared errors (n,) in their units are as wanted."""
+    mean = max(0.5 * float(ratios.mean()), 1e-9)
     tries = mean * np.geomspace(2.0 / _NEES[1], 2.0 / _NEES[0], 41)
     held = np.array([(ratios <= -2.0 * math.log(0.05) * scale).mean() for scale in tries])
     short = np.maximum(_WANTED[0] - held, 0) + np.maximum(held - _WANTED[1], 0)
     best = tries[short <= short.min() + 1e-9]
-    return float(best[np.abs(np.log(best / honest)).argmin()])
+    return float(best[np.abs(np.log(best)).argmin()])

@@ -59,6 +59,11 @@ def test_few_independent_errors_leave_the_powers_and_inflate() -> None:
     assert figures([lasting.nees(calibration)])["nees_mean"] < 1.6
 
 
+def test_the_fewer_errors_the_more_room_for_gross_ones() -> None:
+    few, many = (fitted([over_confident(seed) for seed in range(count)]) for count in (1, 5))
+    assert 1.8 < few.rare / many.rare < 3.0  # as the root of the counts
+
+
 def test_heavy_tails_are_covered_as_well() -> None:
     rng = np.random.default_rng(0)
     stddevs = np.where(rng.random(3000) < 0.1, 10.0, 0.5)
