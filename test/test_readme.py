@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ast
+import dataclasses
+import json
 import re
 import shlex
 from pathlib import Path
@@ -69,20 +70,16 @@ def test_launch_arguments_exist() -> None:
             assert [name for name in arguments if f'"{name.partition(":=")[0]}"' not in text] == []
 
 
-def test_parameter_table_is_that_of_the_node() -> None:
-    """The node's settings are read without importing ROS."""
-    tree = ast.parse((ROOT / "mail_localization" / "ros" / "parameters.py").read_text(encoding="utf-8"))
-    (settings,) = (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "NodeSettings")
-    fields = {
-        node.target.id: (ast.literal_eval(node.value.args[0]), ast.literal_eval(node.value.args[1]))
-        for node in settings.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Call)
-    }
+def test_parameter_table_is_true_of_the_node() -> None:
+    from mail_localization.ros.settings import NodeSettings
+
     section = README[README.index("## The node") : README.index("## The model folder")]
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", section, flags=re.MULTILINE)
-    assert {name: (default, meaning) for name, default, meaning in rows} == {
-        name: (f"`{default}`" if default != "" else "none", meaning) for name, (default, meaning) in fields.items()
-    }
+    fields = {field.name: field for field in dataclasses.fields(NodeSettings)}  # type: ignore[arg-type]
+    assert len(rows) > 10
+    for name, default, meaning in rows:
+        stated = json.dumps(fields[name].default).strip('"')
+        assert (default, meaning) == (f"`{stated}`" if stated else "none", fields[name].metadata["doc"]), name
 
 
 def test_topics_are_those_of_recordings() -> None:
