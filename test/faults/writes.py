@@ -17,7 +17,7 @@ def writes(model: Path, rounds: list[Path], config: Path) -> list[Write]:
     train = ["train", "--method", "magnetic_nn", "--config", str(config), "--bags", *bags]
     return [
         Write("recording", lambda out: ["simulate", str(out)], (48, 2000, 60_000), check_recordings),
-        Write("model", lambda out: [*train, "--out", str(out)], (16, 48, 96, 4000), check_model),
+        Write("model", lambda out: [*train, "--out", str(out)], (16, 4000), check_model),
         Write(
             "report",
             lambda out: ["evaluate", str(model), "--bags", bags[0], "--out", str(out)],
