@@ -64,7 +64,7 @@ def calibration_plot(models: Sequence[ModelResult]) -> bytes:
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xticks=LEVELS, yticks=LEVELS)
     for side in (axes.set_xticklabels, axes.set_yticklabels):
         side([f"{100 * level:.0f} %" for level in LEVELS])
-    axes.set_title("Covariance ellipses: above the line cautious, below it over-confident", loc="left")
+    axes.set_title("Ellipses: above the line cautious, below over-confident", loc="left")
     draw_legend(axes)
     return to_png(figure)
 
