@@ -202,7 +202,7 @@ def test_a_transform_of_sequences_is_refused() -> None:
 def test_the_model_folder_holds_everything() -> None:
     localizer = maloc()
     card = ModelCard("maloc", localizer.config.to_mapping(), np.eye(2).tolist())
-    tensors = to_tensors(MAP, CALIBRATION, 1.0)
+    tensors = to_tensors(MAP, CALIBRATION)
     assert numbers(run(load(card, tensors, 0), walk(seconds=8.0))) == numbers(run(localizer, walk(seconds=8.0)))
     with pytest.raises(ModelError, match="map_cells"):
         load(card, {name: tensor for name, tensor in tensors.items() if name != "map_cells"}, 0)
