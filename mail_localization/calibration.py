@@ -101,7 +101,7 @@ class Calibration:
                 if not least <= value <= most:
                     raise ValueError(f"{name} is {value!r}")
             return cls(**figures, recordings=tuple(map(str, mapping.get("recordings", ()))))
-        except (AttributeError, KeyError, TypeError, ValueError) as err:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as err:
             raise ModelError(f"model.json: calibration is damaged: {err!r}; run `calibrate`, or train again") from err
 
     def to_mapping(self) -> dict[str, Any]:

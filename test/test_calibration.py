@@ -78,7 +78,15 @@ def test_card_keeps_it_and_an_empty_card_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"stddev": 0.0}, {"size": math.nan}, {"size_power": -1.0}, {"samples": "many"}, {"least_size": None}]
+    "change",
+    [
+        {"stddev": 0.0},
+        {"size": math.nan},
+        {"size_power": -1.0},
+        {"samples": "many"},
+        {"least_size": None},
+        {"samples": 10**400},
+    ],
 )
 def test_damaged_card_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="calibration is damaged"):

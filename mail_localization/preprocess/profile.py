@@ -94,7 +94,7 @@ class SurveyProfile:
                 raise ValueError("a number is not finite")
             if not all(isinstance(name, str) for name in profile.access_points):
                 raise ValueError("an access point is no text")
-        except (AttributeError, TypeError, ValueError) as err:
+        except (AttributeError, TypeError, ValueError, OverflowError) as err:
             raise ModelError(f"model.json: profile is damaged: {err}; train the model again") from err
         return profile
 

@@ -140,7 +140,12 @@ class Run:
 
     def _put(self, section: str, lines: str) -> None:
         print(lines, flush=True)
-        report.put(section, lines, f"make faults PARTS={section}")
+        options = {
+            "fuzz": f" --inputs {self._arguments.inputs}",
+            "soak": f" --messages {self._arguments.messages}",
+            "dds": f" --dds {self._arguments.dds}",
+        }
+        report.put(section, lines, f'make faults PARTS="{section}{options.get(section, "")}"')
 
 
 def _say(text: str) -> None:

@@ -18,7 +18,8 @@ from faults.mutations import damaged, damaged_json
 from mail_localization.errors import MailLocalizationError
 from mail_localization.localizer import load_localizer
 from mail_localization.methods import METHODS
-from mail_localization.models.artifact import CARD_FILE, WEIGHTS_FILE
+from mail_localization.models.artifact import CARD_FILE, WEIGHTS_FILE, load_card
+from mail_localization.preprocess.profile import SurveyProfile
 from mail_localization.training.options import TrainOptions
 
 
@@ -55,6 +56,8 @@ class ModelFolders:
         (self._folder / WEIGHTS_FILE).write_bytes(weights)
         yield
         load_localizer(self._folder)
+        # The node reads it too, to judge its input by.
+        SurveyProfile.from_card(load_card(self._folder))
 
 
 def _hash(blob: bytes) -> bytes:

@@ -15,12 +15,15 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 
 from faults.course import LAP, RATES, place, sample
 from faults.harness import MEMORY_MB, TOLERANCE, bench, participant
-from faults.node import memory_mb, wait_until
+from faults.node import Observer, memory_mb, wait_until
 from faults.traffic import TO_MSG, TOPICS, restamped
+from mail_localization.ros.conversions import stamp_ns
 from mail_localization.ros.localizer_node import LocalizerNode
 
 STREAMS = ("mag", "imu", "odom")
 BAD_EVERY = 100
+IN_FLIGHT = 60
+"""Messages sent ahead of the poses: half a second of stamps."""
 LONG_AGO_NS = 1_600_000_000_000_000_000
 """Stamps of the first lap: as in a recording, for they run faster than the node's clock."""
 
@@ -126,6 +129,9 @@ def over_dds(scratch: Path, model: Path, count: int, tell: Callable[[str], None]
         for number, (stream, msg) in enumerate(traffic(count, LONG_AGO_NS)):
             assert ours.process.alive, ours.process.words[-3000:]
             _send(publishers[stream], msg)
+            if number % IN_FLIGHT == 0:
+                # In step: a queue in which one sensor runs a minute ahead of another is no traffic of a robot.
+                _wait_for_pose(ours.observer, stamp_ns(msg) or 0)
             if number % 1000 == 0:
                 memory.note(number, ours.process.memory_mb)
         seconds = time.monotonic() - start
@@ -170,6 +176,13 @@ class _Errors:
     def worst(self) -> float:
         assert self._newest, "no estimates"
         return max(self._newest)
+
+
+def _wait_for_pose(observer: Observer, t_ns: int) -> None:
+    """Wait a moment for the pose of the newest messages."""
+    deadline = time.monotonic() + 0.5
+    while observer.newest_ns < t_ns - 500_000_000 and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _send(publisher: Any, msg: Any) -> None:
