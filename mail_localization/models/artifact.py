@@ -51,7 +51,10 @@ class ModelCard:
     """What the survey's input looked like, as preprocess/profile.py reads it; empty in models made before it."""
 
     def __post_init__(self) -> None:
-        for name, kind in (("method", str), ("settings", dict), ("frame", str)):
+        dicts = ("settings", "units", "metrics", "provenance", "calibration", "profile")
+        lists = ("access_points", "training_recordings")
+        kinds = dict.fromkeys(dicts, dict) | dict.fromkeys(lists, list) | {"method": str, "frame": str}
+        for name, kind in kinds.items():
             value = getattr(self, name)
             if not isinstance(value, kind):
                 raise TypeError(f"{name} is {value!r:.80}, expected {kind.__name__}")

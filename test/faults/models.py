@@ -16,9 +16,9 @@ from safetensors.numpy import load, save
 
 from faults.mutations import damaged, damaged_json
 from mail_localization.errors import MailLocalizationError
-from mail_localization.localizer import load_localizer
+from mail_localization.localizer import localizer_of
 from mail_localization.methods import METHODS
-from mail_localization.models.artifact import CARD_FILE, WEIGHTS_FILE, load_card
+from mail_localization.models.artifact import CARD_FILE, WEIGHTS_FILE, load_model
 from mail_localization.preprocess.profile import SurveyProfile
 from mail_localization.training.options import TrainOptions
 
@@ -55,9 +55,10 @@ class ModelFolders:
         (self._folder / CARD_FILE).write_bytes(card)
         (self._folder / WEIGHTS_FILE).write_bytes(weights)
         yield
-        load_localizer(self._folder)
-        # The node reads it too, to judge its input by.
-        SurveyProfile.from_card(load_card(self._folder))
+        card_read, tensors = load_model(self._folder)
+        localizer_of(card_read, tensors)
+        # As the node does, to judge its input by it.
+        SurveyProfile.from_mapping({"access_points": card_read.access_points} | card_read.profile)
 
 
 def _hash(blob: bytes) -> bytes:

@@ -69,7 +69,9 @@ def test_covariance_that_is_none_is_refused(folder: Path, covariance: object) ->
         load_model(folder)
 
 
-@pytest.mark.parametrize("changes", [{"method": 7}, {"method": []}, {"settings": "fast"}, {"frame": None}])
+@pytest.mark.parametrize(
+    "changes", [{"method": 7}, {"method": []}, {"settings": "fast"}, {"frame": None}, {"profile": "x"}]
+)
 def test_card_of_wrong_types_is_refused(folder: Path, changes: dict[str, object]) -> None:
     edit(folder, **changes)
     with pytest.raises(ModelError, match=r"model.json: damaged: \w+ is .*, expected (str|dict)"):
