@@ -17,8 +17,8 @@ def spin(node: Node, problems: Counter[str]) -> None:
     """Spin until the context is shut down; what escapes from rclpy is counted as `node.unreadable`.
 
     The executor is the single-threaded one. rclpy.experimental's EventsExecutor was tried with Jazzy's rclpy 7.1.6 and
-    Kilted's 9.1.2 over Fast DDS, on 200 messages/s of sensor_msgs/Imu: it received next to nothing, took three
-    quarters of a core, and neither its own timer nor SIGINT nor SIGTERM ended its spin().
+    Kilted's 9.1.2 over Fast DDS, on 200 messages/s of sensor_msgs/Imu: it took three quarters of a core, and neither
+    its own timer nor SIGTERM ended its spin(); with 7.1.6 it received next to nothing.
     """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
