@@ -24,7 +24,7 @@ from mail_localization.ros import conversions
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import NodeSettings
 from mail_localization.ros.tf_odometry import TfOdometry
-from mail_localization.ros.wifi_input import WifiInput
+from mail_localization.ros.wifi_input import WifiInput, lost
 from mail_localization.types import OdometrySample, PoseEstimate, Sample, WifiScan
 
 TYPES: dict[str, type] = {"imu": Imu, "mag": MagneticField, "odom": Odometry}
@@ -162,7 +162,7 @@ class Inputs:
             self._node.get_logger().error(f"{TOPICS[stream]}: {traceback.format_exc()}", once=True)
 
     def _count_lost(self, stream: str, event: Any) -> None:
-        self._problems[f"{stream}.lost_on_the_way"] += event.total_count_change
+        self._problems[f"{stream}.lost_on_the_way"] += lost(event)
 
     def _warn(self, text: str) -> None:
         self._node.get_logger().warning(text, throttle_duration_sec=WARN_PERIOD)

@@ -158,8 +158,15 @@ class WifiInput:
         self._node.get_logger().warning(self._trouble, throttle_duration_sec=_WARN_PERIOD)
 
     def _count_lost(self, event: Any) -> None:
-        self._problems["wifi.lost_on_the_way"] += event.total_count_change
+        self._problems["wifi.lost_on_the_way"] += lost(event)
 
     def _now_ns(self) -> int:
         now: int = self._node.get_clock().now().nanoseconds
         return now
+
+
+def lost(event: Any) -> int:
+    """Return how many messages a QoS event says were lost on the way."""
+    # Fast DDS says 2^31 - 1 where a part of one large message is missing.
+    count: int = event.total_count_change
+    return count if count < 2**31 - 1 else 1
