@@ -29,7 +29,8 @@ def test_live_positions_are_those_of_the_evaluator(method: str, walks: list[Path
     recording = Recording(walks[3])
     localizer = load_localizer(tmp_path / method)
     expected = list(localizer.localize(recording.samples(localizer.inputs)))
-    live = replay_live(tmp_path / method, walks[3], rate=4.0)
+    # At 4 x real time a busy machine mixed the streams so much that a tenth of the estimates fell away.
+    live = replay_live(tmp_path / method, walks[3], rate=2.0)
     assert len(expected) >= 3
     assert len(live.estimates) >= 0.9 * len(expected)
     # Two sensors' messages may overtake each other on their way, so a filter's draws differ in detail.
