@@ -11,7 +11,6 @@ from typing import Any
 import rclpy
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from std_srvs.srv import Empty, SetBool, Trigger
@@ -23,7 +22,7 @@ from mail_localization.ros.parameters import Parameters
 from mail_localization.ros.reports import Reports
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import LIVE, NodeSettings
-from mail_localization.ros.spinning import spin
+from mail_localization.ros.spinning import spin, start
 from mail_localization.ros.stop_signals import StopSignals
 from mail_localization.ros.transforms import TransformOutput
 from mail_localization.types import PoseEstimate, Sample
@@ -241,7 +240,7 @@ def main(args: list[str] | None = None) -> int:
     signals = StopSignals()
     node = None
     try:
-        node = _start(args)
+        node = start(LocalizerNode, args)
         if node.settings.autostart:
             node.autostart()
         signals.leave_at_once = False
@@ -256,17 +255,6 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
         signals.ignore()
     return 0
-
-
-def _start(args: list[str] | None) -> LocalizerNode:
-    """Create the node; ConfigError on arguments or a parameter file that rcl refuses."""
-    try:
-        rclpy.init(args=args)
-        return LocalizerNode()
-    except (RuntimeError, ParameterException) as err:
-        # rcl's errors all are RuntimeError, and end in places of its own source.
-        reason = str(err).split(", at /")[0].splitlines()[0]
-        raise ConfigError(f"{reason}; see the arguments after --ros-args and the parameter file") from err
 
 
 if __name__ == "__main__":

@@ -1,16 +1,34 @@
-"""Spin a node until it is told to stop, whatever a message or a callback raises."""
+"""Start a node, and spin it until it is told to stop, whatever a message or a callback raises."""
 
 from __future__ import annotations
 
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
 
+import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from mail_localization.errors import ConfigError
+
+NodeT = TypeVar("NodeT", bound=Node)
 _PAUSE = 1e-3
 """An error that comes back at once must not take a whole core, nor many bad messages all the time, s."""
+
+
+def start(make: Callable[[], NodeT], args: list[str] | None) -> NodeT:
+    """Create the node; ConfigError on arguments or a parameter file that rcl refuses."""
+    try:
+        rclpy.init(args=args)
+        return make()
+    except (RuntimeError, ParameterException) as err:
+        # rcl's errors all are RuntimeError, and end in places of its own source.
+        reason = str(err).split(", at /")[0].splitlines()[0]
+        raise ConfigError(f"{reason}; see the arguments after --ros-args and the parameter file") from err
 
 
 def spin(node: Node, problems: Counter[str]) -> None:

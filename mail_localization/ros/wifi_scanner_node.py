@@ -6,7 +6,6 @@ import sys
 import threading
 
 import rclpy
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -15,9 +14,10 @@ from std_msgs.msg import String
 
 from mail_localization.config import Settings, setting
 from mail_localization.data.radios import BACKENDS, open_radio
-from mail_localization.errors import ConfigError, MailLocalizationError, RadioError
+from mail_localization.errors import MailLocalizationError, RadioError
 from mail_localization.ros.conversions import wifi_to_msg
 from mail_localization.ros.parameters import Parameters
+from mail_localization.ros.spinning import start
 from mail_localization.ros.stop_signals import StopSignals
 from mail_localization.types import WifiReading, WifiScan
 
@@ -96,7 +96,7 @@ def main(args: list[str] | None = None) -> int:
     signals = StopSignals()
     node = None
     try:
-        node = _start(args)
+        node = start(WifiScannerNode, args)
         signals.leave_at_once = False
         rclpy.spin(node)
     except ExternalShutdownException:
@@ -112,16 +112,6 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
         signals.ignore()
     return 0
-
-
-def _start(args: list[str] | None) -> WifiScannerNode:
-    try:
-        rclpy.init(args=args)
-        return WifiScannerNode()
-    except (RuntimeError, ParameterException) as err:
-        # rcl's errors all are RuntimeError, and end in places of its own source.
-        reason = str(err).split(", at /")[0].splitlines()[0]
-        raise ConfigError(f"{reason}; see the arguments after --ros-args and the parameter file") from err
 
 
 if __name__ == "__main__":
