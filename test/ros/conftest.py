@@ -100,10 +100,12 @@ class Peer:
             assert time.monotonic() < end, what
             self._executor.spin_once(timeout_sec=0.02)
 
-    def spin_for(self, seconds: float) -> None:
+    def spin_for(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+        """Spin for so long, or until the condition holds, and return whether it does."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and not until():
             self._executor.spin_once(timeout_sec=0.02)
+        return until()
 
 
 @pytest.fixture
