@@ -21,6 +21,7 @@ from sensor_msgs.msg import Imu, MagneticField
 from mail_localization.errors import ConfigError, MailLocalizationError
 from mail_localization.localizer import START_STDDEV
 from mail_localization.ros import conversions
+from mail_localization.ros.arrival import ArrivalOrder
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import NodeSettings
 from mail_localization.ros.tf_odometry import TfOdometry
@@ -30,8 +31,6 @@ from mail_localization.types import OdometrySample, PoseEstimate, Sample, WifiSc
 TYPES: dict[str, type] = {"imu": Imu, "mag": MagneticField, "odom": Odometry}
 WARN_PERIOD = 5.0
 """Time between two warnings of one kind, s."""
-MOST_AT_ONCE = 20
-"""Messages of a stream taken in one turn of the executor, which costs as much as several messages."""
 Consumer = Callable[[str, Sample, PoseEstimate | None], None]
 """Hears the stream, the sample and the estimate that it made possible, if any."""
 
@@ -47,7 +46,7 @@ class Inputs:
         self._wifi: WifiInput | None = None
         self._tf: TfOdometry | None = None
         self._subscriptions: list[Any] = []
-        self._subscribed: dict[str, Any] = {}
+        self._arrivals = ArrivalOrder(self.receive)
         try:
             self._open(given)
         except Exception:
@@ -57,8 +56,9 @@ class Inputs:
     def _open(self, given: NodeSettings) -> None:
         from_tf = given.odom_source == "tf"
         for stream in sorted(self._session.inputs - {"wifi", "odom" if from_tf else ""}):
-            self._subscribed[stream] = self._subscribe(stream)
-            self._subscriptions.append(self._subscribed[stream])
+            subscription = self._subscribe(stream)
+            self._arrivals.add(stream, subscription)
+            self._subscriptions.append(subscription)
         if from_tf:
             self._tf = TfOdometry(self._node, given.odom_frame_id, given.base_frame_id, self.receive_odometry)
         if "wifi" in self._session.inputs:
@@ -127,24 +127,13 @@ class Inputs:
             return self._node.create_subscription(
                 TYPES[stream],
                 TOPICS[stream],
-                functools.partial(self._take, stream),
+                functools.partial(self._arrivals.take, stream),
                 QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
                 event_callbacks=events,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         except (RuntimeError, ValueError, ParameterException) as err:
             raise ConfigError(f"{TOPICS[stream]}: {err}; see the parameters under qos_overrides") from err
-
-    def _take(self, stream: str, msg: Any) -> None:
-        """Receive a message and those that wait behind it, so that a burst is soon over."""
-        self.receive(stream, msg)
-        subscription = self._subscribed[stream]
-        for _ in range(MOST_AT_ONCE - 1):
-            with subscription.handle:
-                taken = subscription.handle.take_message(subscription.msg_type, False)
-            if taken is None:
-                return
-            self.receive(stream, taken[0])
 
     def _feed(self, stream: str, sample_of: Callable[[], Sample], stamped: bool) -> None:
         try:

@@ -1,0 +1,63 @@
+"""Several subscriptions read as one queue: whatever waits in them is handed on in the order of its arrival."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rclpy.subscription import Subscription
+
+MOST_AT_ONCE = 20
+"""Messages taken in one turn of the executor, which costs as much as several messages."""
+_Head = tuple[float, Any]
+"""When a message arrived, ns, and the message."""
+
+
+class ArrivalOrder:
+    """Take a message and all that wait with it, so that a burst is soon over and no stream runs ahead of another.
+
+    The executor itself takes one message of every subscription a turn. Streams of different rates then leave a
+    backlog at different speeds, seconds apart, and windows over two of them find nothing that belongs together.
+    """
+
+    def __init__(self, hand_on: Callable[[str, Any], None]) -> None:
+        """Take what is given the stream and the message."""
+        self._hand_on = hand_on
+        self._subscriptions: dict[str, Subscription] = {}
+
+    def add(self, stream: str, subscription: Subscription) -> None:
+        """Read a subscription too; `take` is to be its callback."""
+        self._subscriptions[stream] = subscription
+
+    def take(self, stream: str, msg: Any, info: Mapping[str, Any]) -> None:
+        """Hand on a message that the executor took, and what waits in all subscriptions, the oldest first."""
+        heads: dict[str, _Head] = {stream: (_arrived(info), msg)}
+        waiting = set(self._subscriptions)
+        try:
+            for _ in range(MOST_AT_ONCE):
+                # One that was found empty is not asked again this turn: that costs too.
+                for name in sorted(waiting - heads.keys()):
+                    if (head := self._next(name)) is not None:
+                        heads[name] = head
+                    else:
+                        waiting.discard(name)
+                if not heads:
+                    return
+                first = min(heads, key=lambda name: heads[name][0])
+                self._hand_on(first, heads.pop(first)[1])
+        finally:
+            # Taken is taken: also where the next one could not be read, or the turn is over.
+            for name in sorted(heads, key=lambda name: heads[name][0]):
+                self._hand_on(name, heads[name][1])
+
+    def _next(self, stream: str) -> _Head | None:
+        subscription = self._subscriptions[stream]
+        with subscription.handle:
+            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+        return None if taken is None else (_arrived(taken[1]), taken[0])
+
+
+def _arrived(info: Mapping[str, Any]) -> float:
+    """Return when a message was received, or sent where the middleware tells no more (Cyclone DDS), ns."""
+    return info.get("received_timestamp") or info.get("source_timestamp") or -math.inf
