@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,11 @@ from mail_localization.motion.pose_filter import DriftSettings, PoseFilter
 from mail_localization.types import FloatArray, OdometrySample, PoseEstimate, Sample
 
 _AHEAD_NS = 500_000_000
-"""An estimate may be so much newer than the newest odometry and still be placed on it."""
+"""An estimate may be so much newer than the newest odometry and still be placed where its motion leads."""
+_ACCELERATION = 1.0
+"""What the motion may change by in that time, m/s^2."""
+_MOST_LATE = 256
+"""Estimates kept until odometry reaches them."""
 _MEMORY = 10.0
 """No estimate comes later than this after its stamp, s."""
 _TORN_STDDEV, _TORN_TURN_STDDEV = 1.0, 0.2
@@ -95,6 +99,8 @@ class OdometryAided(Estimator):
         self._corrector = Corrector(self.settings.correction, self._own, getattr(inner, "calibration", None))
         self._filter: PoseFilter | None = None
         self._start: _Start | None = None
+        self._late: deque[PoseEstimate] = deque(maxlen=_MOST_LATE)
+        """Given already, and too new to be placed on the odometry so far."""
         self._last: PoseEstimate | None = None
         self._last_odom: PlanarTransform | None = None
 
@@ -159,6 +165,7 @@ class OdometryAided(Estimator):
     def _start_over(self) -> None:
         self._filter = self._start = None
         self._last = self._last_odom = None
+        self._late.clear()
         self._places.clear()
         self._corrector.reset()
 
@@ -176,6 +183,7 @@ class OdometryAided(Estimator):
                 self._start_over()
             elif advance.torn:
                 self._places.clear()
+                self._late.clear()
                 self._last_odom = None
                 self._corrector.tear()
                 if self._filter is not None:
@@ -183,6 +191,7 @@ class OdometryAided(Estimator):
             elif self._filter is not None:
                 self._filter.move(advance.pose)
             self._begin_as_told()
+            self._catch_up(advance.t_ns)
 
     def _begin_as_told(self) -> None:
         """Begin the filter from a start that was told, once there is odometry at its time or after."""
@@ -200,25 +209,48 @@ class OdometryAided(Estimator):
         self._filter.move(newest[1])
         self._start = None
 
+    def _catch_up(self, newest_ns: int) -> None:
+        """Let the estimates that odometry has now reached correct the pose."""
+        while self._late and self._late[0].t_ns <= newest_ns:
+            estimate = self._late.popleft()
+            odom = self._path.at(estimate.t_ns)
+            if odom is not None:
+                if estimate is self._last:
+                    self._last_odom = odom
+                self._weigh(estimate, odom)
+
     def _odom_at(self, t_ns: int) -> PlanarTransform | None:
         newest = self._path.newest
         if newest is not None and 0 < t_ns - newest[0] <= _AHEAD_NS:
-            return newest[1]
+            return self._path.beyond(t_ns)
         return self._path.at(t_ns)
 
     def _join(self, estimate: PoseEstimate) -> PoseEstimate:
-        odom = self._odom_at(estimate.t_ns)
+        odom, newest = self._odom_at(estimate.t_ns), self._path.newest
         self._last, self._last_odom = estimate, odom
-        if odom is None or not sound(estimate.position, estimate.covariance):
+        if not sound(estimate.position, estimate.covariance):
             return estimate
+        if odom is None or newest is None:
+            if newest is not None and estimate.t_ns > newest[0]:
+                self._late.append(estimate)
+            return estimate
+        # Where the motion may have led away from its straight course, per axis.
+        ahead = max(estimate.t_ns - newest[0], 0) * 1e-9
+        unsure = (0.5 * _ACCELERATION * ahead**2) ** 2 * np.eye(2)
+        self._weigh(dataclasses.replace(estimate, covariance=estimate.covariance + unsure), odom)
+        if self._filter is None:
+            return estimate
+        fused = self._fused(self._filter, estimate.t_ns, odom)
+        return dataclasses.replace(fused, covariance=fused.covariance + unsure)
+
+    def _weigh(self, estimate: PoseEstimate, odom: PlanarTransform) -> None:
+        """Take an estimate of where the odometry was at `odom`: as a place to align, and to correct the pose."""
         modes = [mode for mode in estimate.modes if sound(mode.mean, mode.covariance)]
         new_place = self._places.tell(odom, modes[0].mean if modes else estimate.position)
         if new_place and (self._filter is None or self._corrector.lost):
             self._align(estimate)
-        if self._filter is None:
-            return estimate
-        self._corrector.weigh(self._filter, estimate, odom)
-        return self._fused(self._filter, estimate.t_ns, odom)
+        if self._filter is not None:
+            self._corrector.weigh(self._filter, estimate, odom)
 
     def _align(self, estimate: PoseEstimate) -> None:
         """Begin the filter anew where an alignment of the newest places stands out, and beats the present one."""

@@ -13,6 +13,8 @@ from mail_localization.preprocess.stamps import Step as StampStep
 from mail_localization.types import OdometrySample
 
 _MAX_GAP_NS = 2_000_000_000
+_VELOCITY_NS = 200_000_000
+"""Motion is told over this time: two poses a few milliseconds apart are mostly noise."""
 _FARTHEST = 1e6
 """A position farther out is a broken message, m."""
 _KEPT = 4096
@@ -66,7 +68,7 @@ class OdometryPath:
         return [self._advance(step, t_ns, pose) for step, t_ns, pose in admitted]
 
     def at(self, t_ns: int) -> PlanarTransform | None:
-        """Return the pose at an instant, interpolated; None where it is not between the poses kept."""
+        """Return the pose at an instant, interpolated; None in a gap, or where it is not between the poses kept."""
         if not self._stamps or not self._stamps[0] <= t_ns <= self._stamps[-1]:
             return None
         after = bisect_left(self._stamps, t_ns)
@@ -74,9 +76,23 @@ class OdometryPath:
         if self._stamps[after] == t_ns:
             return b
         a, start = self._poses[after - 1], self._stamps[after - 1]
+        if self._stamps[after] - start > _MAX_GAP_NS:
+            return None
         part = (t_ns - start) / (self._stamps[after] - start)
         yaw = wrapped(a.yaw + part * wrapped(b.yaw - a.yaw))
         return PlanarTransform(a.x + part * (b.x - a.x), a.y + part * (b.y - a.y), yaw)
+
+    def beyond(self, t_ns: int) -> PlanarTransform | None:
+        """Return the pose at an instant after the newest one, if the newest motion goes on; None without any pose."""
+        if not self._stamps:
+            return None
+        newest = self._stamps[-1]
+        since = max(self._stamps[0], newest - _VELOCITY_NS)
+        before = self.at(since)
+        if before is None or since == newest:
+            return self._poses[-1]
+        moved, part = before.inverse() @ self._poses[-1], (t_ns - newest) / (newest - since)
+        return self._poses[-1] @ PlanarTransform(part * moved.x, part * moved.y, part * wrapped(moved.yaw))
 
     def _advance(self, step: StampStep, t_ns: int, pose: PlanarTransform) -> Advance:
         anew = step is StampStep.BACK
