@@ -75,12 +75,10 @@ class Calibration:
     """Usual disagreement, m."""
     disagreement_power: float
     """Power of the disagreement squared with which the variance of the errors grows."""
-    rare: float
-    """Standard deviation added along each axis, m, for gross errors that recordings as short as these may not show."""
     correlation_time: float
     """Time over which errors are alike, s: two estimates closer than that are one piece of evidence."""
     samples: float
-    """Independent errors that this was learned from."""
+    """Independent errors that tell as much as those this was learned from; the fewer, the more room `stddev` leaves."""
     recordings: tuple[str, ...] = ()
     """Names of the recordings used."""
 
@@ -97,7 +95,7 @@ class Calibration:
             names = [field.name for field in dataclasses.fields(cls) if field.name != "recordings"]
             figures = {name: float(mapping[name]) for name in names}
             for name, value in figures.items():
-                least, most = (0.0, 10.0) if name.endswith("_power") else (0.0 if name == "rare" else 1e-9, 1e9)
+                least, most = (0.0, 10.0) if name.endswith("_power") else (1e-9, 1e9)
                 if not least <= value <= most:
                     raise ValueError(f"{name} is {value!r}")
             return cls(**figures, recordings=tuple(map(str, mapping.get("recordings", ()))))
@@ -113,7 +111,7 @@ class Calibration:
         usual = np.where(np.isnan(disagreements), self.disagreement, disagreements)
         logs = self.size_power * np.log(np.maximum(sizes, self.least_size) / self.size)
         logs = logs + self.disagreement_power * np.log((usual + SOFT) / (self.disagreement + SOFT))
-        return np.asarray(self.stddev**2 * np.exp(2.0 * logs) + self.rare**2)
+        return np.asarray(self.stddev**2 * np.exp(2.0 * logs))
 
     def applied(self, estimate: PoseEstimate, disagreement: float) -> PoseEstimate:
         """Return the estimate with a covariance of the size that its errors have."""
@@ -147,9 +145,12 @@ def correlation_time(series: Sequence[FloatArray]) -> float:
     """Return the integrated autocorrelation time, s, about zero of series (n, 2) sampled once per second, pooled."""
     products, counts = np.zeros(_LONGEST), np.zeros(_LONGEST)
     for values in series:
-        for lag in range(min(_LONGEST, len(values))):
-            products[lag] += (values[: len(values) - lag] * values[lag:]).sum()
-            counts[lag] += len(values) - lag
+        length = len(values)
+        lags = np.arange(min(_LONGEST, length))
+        # Padded to twice the length, so that the end is not taken to go on at the start.
+        power = np.square(np.abs(np.fft.rfft(values, 2 * max(length, 1), axis=0))).sum(axis=1)
+        products[lags] += np.fft.irfft(power, 2 * max(length, 1))[lags]
+        counts[lags] += length - lags
     if products[0] <= 0:
         return 1.0
     correlation = (products / np.maximum(counts, 1)) / (products[0] / counts[0])

@@ -13,7 +13,7 @@ from mail_localization.types import Mode, PoseEstimate
 SECOND_NS = 1_000_000_000
 KNOWN = Calibration(
     stddev=2.0, size=1.0, size_power=1.0, least_size=0.5, disagreement=0.5, disagreement_power=1.0,
-    rare=0.0, correlation_time=6.0, samples=20.0, recordings=("walk_0",),
+    correlation_time=6.0, samples=20.0, recordings=("walk_0",),
 )  # fmt: skip
 
 
@@ -32,11 +32,6 @@ def test_usual_estimate_gets_the_usual_error() -> None:
 def test_error_grows_with_the_stated_size_but_is_never_below_what_was_seen(stated: float, stddev: float) -> None:
     found = KNOWN.applied(estimate(stated), disagreement=math.nan)
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), stddev)
-
-
-def test_room_for_gross_errors_is_left_however_sure_the_method_is() -> None:
-    roomy = dataclasses.replace(KNOWN, rare=3.0)
-    np.testing.assert_allclose(roomy.applied(estimate(0.01), 0.5).covariance, (1.0 + 9.0) * np.eye(2))
 
 
 def test_error_grows_with_the_disagreement() -> None:

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from mail_localization.calibration import Calibration
     from mail_localization.data.recording import find_recordings
     from mail_localization.errors import TrainingError
+    from mail_localization.training.calibration import room
     from mail_localization.training.probe import recalibrate
 
     recordings = find_recordings(args.bags)
@@ -46,15 +47,15 @@ def run(args: argparse.Namespace) -> int:
               "elsewhere are larger than they say", file=sys.stderr)  # fmt: skip
     checked = card.metrics["calibration"]
     count = len(calibration.recordings)
-    halves = "each recording by the others" if count > 1 else "each half by the other"
+    parts = "each recording by the others" if count > 1 else "each part by the others"
     print(f"{args.model}: {card.method}, {count} recording{'s' if count > 1 else ''}")
     print(f"  as stated    {words(checked['stated'])}")
     print(f"  calibrated   {words(checked['calibrated'])}")
-    print(f"  {halves}: {words(checked['cross_validated'])}")
+    print(f"  {parts}: {words(checked['cross_validated'])}")
     print(
-        f"  errors are alike for {calibration.correlation_time:.1f} s, so these are {calibration.samples:.0f} "
-        f"independent ones, of {', '.join(checked['devices']) or 'an unknown device'}; "
-        "others may err more"
+        f"  errors are alike for {calibration.correlation_time:.1f} s, so these tell as much as "
+        f"{calibration.samples:.0f} independent ones, of {', '.join(checked['devices']) or 'an unknown device'}; "
+        f"for so few the variances are {room(calibration.samples):.2f} times those seen; others may err more"
     )
     return 0
 

@@ -149,7 +149,7 @@ def test_covariance_for_a_filter_counts_alike_errors_once(start) -> None:
     bench.node.trigger_deactivate()
     bench.node.session._inner.calibration = Calibration(
         stddev=0.5, size=1.0, size_power=0.0, least_size=0.1, disagreement=0.5, disagreement_power=0.0,
-        rare=1e-6, correlation_time=2.0, samples=100.0,
+        correlation_time=2.0, samples=100.0,
     )  # fmt: skip
     bench.node.trigger_activate()
     bench.spin_until(lambda: bench.node._outputs._pose.get_subscription_count() > 0)

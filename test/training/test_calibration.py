@@ -10,6 +10,7 @@ from mail_localization.training.calibration import (
     cross_validated,
     figures,
     fitted,
+    room,
 )
 
 
@@ -59,16 +60,37 @@ def test_few_independent_errors_leave_the_powers_and_inflate() -> None:
     assert figures([lasting.nees(calibration)])["nees_mean"] < 1.6
 
 
-def test_the_fewer_errors_the_more_room_for_gross_ones() -> None:
-    few, many = (fitted([over_confident(seed) for seed in range(count)]) for count in (1, 5))
-    assert 1.8 < few.rare / many.rare < 3.0  # as the root of the counts
+@pytest.mark.parametrize("samples", [3, 10, 1000])
+def test_room_is_that_of_a_prediction_from_so_many_errors(samples: int) -> None:
+    from scipy.stats import chi2, f
+
+    assert room(samples) == pytest.approx(2 * f.ppf(0.95, 2, 2 * samples) / chi2.ppf(0.95, 2))
+
+
+def test_calibrations_from_few_errors_hold_on_others_in_the_mean() -> None:
+    # Five recordings, in each of which the errors stay alike: a scale without room covers 90 %.
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(60):
+        offsets = rng.standard_normal((5, 1, 2)) + 0.01 * rng.standard_normal((5, 20, 2))
+        parts = [Judged("walk", some, np.tile(np.eye(2), (20, 1, 1)), np.zeros(20)) for some in offsets]
+        others = Judged("other", rng.standard_normal((200, 2)), np.tile(np.eye(2), (200, 1, 1)), np.zeros(200))
+        held.append(others.nees(fitted(parts)))
+    assert figures(held)["coverage"]["0.95"] == pytest.approx(0.95, abs=0.025)
+
+
+def test_recordings_that_differ_tell_less_than_their_length() -> None:
+    alike = [judged(np.ones(200), np.ones(200), seed) for seed in range(4)]
+    unlike = [*alike[:3], judged(np.full(200, 6.0), np.ones(200), 3)]
+    assert fitted(alike).samples > 100
+    assert fitted(unlike).samples < 2
 
 
 def test_heavy_tails_are_covered_as_well() -> None:
     rng = np.random.default_rng(0)
     stddevs = np.where(rng.random(3000) < 0.1, 10.0, 0.5)
     part = judged(stddevs, np.ones(3000), 1)
-    found = figures([part.nees(fitted([part]))])
+    found = figures([judged(stddevs, np.ones(3000), 2).nees(fitted([part]))])
     assert 1.5 <= found["nees_mean"] <= 2.7
     assert 0.9 <= found["coverage"]["0.95"] <= 0.98
 
@@ -86,11 +108,12 @@ def test_time_over_which_errors_are_alike_is_found() -> None:
 def test_recording_unlike_the_others_shows_across_recordings_only() -> None:
     parts = [judged(np.full(200, 1.0), np.ones(200), seed) for seed in range(3)]
     parts.append(judged(np.full(200, 6.0), np.ones(200), 7))
-    assert 1.4 < figures([part.nees(fitted(parts)) for part in parts])["nees_mean"] < 2.8
+    # As many as two of a kind would tell: room is left for another such recording.
+    assert figures([part.nees(fitted(parts)) for part in parts])["nees_mean"] == pytest.approx(2 / room(2), rel=0.02)
     assert cross_validated(parts)["nees_mean"] > 10
 
 
-def test_single_recording_is_checked_by_halves() -> None:
+def test_single_recording_is_checked_by_its_parts() -> None:
     found = cross_validated([over_confident(1)])
     assert found["nees_mean"] == pytest.approx(2.0, abs=0.5)
 
