@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from mail_localization.errors import RecordingError, TrainingError
 from mail_localization.preprocess.access_points import survey_access_points
 from mail_localization.preprocess.modalities import ModalitySettings, ModalWindow, ModalWindows
 from mail_localization.preprocess.wifi import AccessPoints, Levels, WifiMemory
-from mail_localization.types import FloatArray, Sample, WifiScan
+from mail_localization.types import FloatArray, WifiScan
 
 Stretches = Sequence[tuple[int, int]]
-"""Parts of a recording from a stamp to another, ns; each is taken for a recording of its own."""
+"""Parts of a recording, each from a stamp to another, ns."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,12 +43,12 @@ class ModalTrace:
     """(n, 2) the reference at the windows' stamps, m."""
     scans: list[Levels]
     """Fresh results of each Wi-Fi scan between the references."""
+    received_ns: npt.NDArray[np.int64]
+    """(m,) when the scans' results were received."""
     heard_at: FloatArray
     """(m, 2) the reference at the time at which the scans' results were received, m."""
     counts: dict[str, int]
-    """Stream -> samples used."""
-    content_hash: str
-    """Hash of windows and positions."""
+    """Stream -> samples read."""
     problems: Counter[str]
     """What was refused on the way, by reason."""
 
@@ -55,6 +56,24 @@ class ModalTrace:
     def places(self) -> FloatArray:
         """(m, 2) the surveyed places, one per half metre or so, m."""
         return self.reference.places
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of windows and positions."""
+        return _digest(self.windows, self.positions)
+
+    def within(self, stretches: Stretches) -> ModalTrace:
+        """Return the trace with labels in these stretches alone.
+
+        Its sensors ran all the time: a window that ends in a stretch looks back over the way to it.
+        """
+        kept = _inside(np.array([window.t_ns for window in self.windows], dtype=np.int64), stretches)
+        heard = _inside(self.received_ns, stretches)
+        return dataclasses.replace(
+            self, windows=list(itertools.compress(self.windows, kept)), positions=self.positions[kept],
+            scans=list(itertools.compress(self.scans, heard)), received_ns=self.received_ns[heard],
+            heard_at=self.heard_at[heard],
+        )  # fmt: skip
 
     def provenance(self, role: str) -> dict[str, Any]:
         """Return what a model card says of the recording."""
@@ -66,7 +85,6 @@ def load_modal_traces(
     topics: Topics,
     settings: ModalitySettings,
     progress: bool = False,
-    stretches: Mapping[Path, Stretches] | None = None,
     one_map: bool = True,
 ) -> list[ModalTrace]:
     """Read recordings.
@@ -76,14 +94,13 @@ def load_modal_traces(
         topics: of the recordings.
         settings: of the windows.
         progress: draw a bar on the standard error stream.
-        stretches: parts to be read of each recording; a recording not named is read whole.
         one_map: refuse recordings of another origin than the first.
 
     Raises:
         RecordingError: no bag, no reference positions, or another origin.
     """
     with tqdm(paths, desc="reading", unit="recording", disable=None if progress and paths else True) as bar:
-        traces = [load_modal_trace(path, topics, settings, (stretches or {}).get(path)) for path in bar]
+        traces = [load_modal_trace(path, topics, settings) for path in bar]
     for trace in traces:
         if trace.problems:
             counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(trace.problems.items()))
@@ -96,9 +113,7 @@ def load_modal_traces(
     return traces
 
 
-def load_modal_trace(
-    path: Path, topics: Topics, settings: ModalitySettings, stretches: Stretches | None = None
-) -> ModalTrace:
+def load_modal_trace(path: Path, topics: Topics, settings: ModalitySettings) -> ModalTrace:
     """Read one recording and label its windows."""
     recording = Recording(path, topics)
     reference = recording.reference()
@@ -107,23 +122,21 @@ def load_modal_trace(
     scans: list[tuple[int, Levels]] = []
     counts: Counter[str] = Counter()
     memory = WifiMemory(settings.wifi)
-    for part in _parts(recording.samples(maker.inputs), stretches):
-        maker.reset()
-        memory.reset()
-        for sample in part:
-            counts[type(sample).__name__] += 1
-            windows += maker.add(sample)
-            if isinstance(sample, WifiScan) and (stamp := memory.add(sample)) is not None:
-                received = stamp - round(memory.age(stamp) * 1e9)
-                scans.append((received, memory.heard(stamp)))
+    for sample in recording.samples(maker.inputs):
+        counts[type(sample).__name__] += 1
+        windows += maker.add(sample)
+        if isinstance(sample, WifiScan) and (stamp := memory.add(sample)) is not None:
+            received = stamp - round(memory.age(stamp) * 1e9)
+            scans.append((received, memory.heard(stamp)))
     positions = reference.at(np.array([window.t_ns for window in windows], dtype=np.int64))
     known = np.flatnonzero(np.isfinite(positions).all(axis=1))
     windows, positions = [windows[k] for k in known.tolist()], positions[known]
-    heard_at = reference.at(np.array([received for received, _ in scans], dtype=np.int64))
+    received_ns = np.array([received for received, _ in scans], dtype=np.int64)
+    heard_at = reference.at(received_ns)
     labelled = np.flatnonzero(np.isfinite(heard_at).all(axis=1))
     return ModalTrace(
         recording.name, path, recording.info, reference, windows, positions, [scans[k][1] for k in labelled.tolist()],
-        heard_at[labelled], dict(counts), _digest(windows, positions), recording.problems + maker.counters,
+        received_ns[labelled], heard_at[labelled], dict(counts), recording.problems + maker.counters,
     )  # fmt: skip
 
 
@@ -158,11 +171,9 @@ def require_modalities(traces: Sequence[ModalTrace], topics: Topics, modalities:
             )  # fmt: skip
 
 
-def _parts(samples: Iterator[Sample], stretches: Stretches | None) -> Iterable[Iterable[Sample]]:
-    if stretches is None:
-        return [samples]
-    kept = list(samples)
-    return [[sample for sample in kept if start <= sample.t_ns < end] for start, end in stretches]
+def _inside(t_ns: npt.NDArray[np.int64], stretches: Stretches) -> npt.NDArray[np.bool_]:
+    """Tell which stamps (n,) lie in one of the stretches."""
+    return np.array([any(start <= t < end for start, end in stretches) for t in t_ns.tolist()], dtype=bool)
 
 
 def _digest(windows: Sequence[ModalWindow], positions: npt.NDArray[np.float64]) -> str:

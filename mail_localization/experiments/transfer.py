@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from mail_localization.data.recording import Recording
+from mail_localization.data.reference import Reference
 from mail_localization.experiments.steps import MODEL, best_trial, pretrained
 from mail_localization.experiments.tasks import Context
 from mail_localization.models.artifact import load_model
+from mail_localization.training.loop import TrainingSettings
+from mail_localization.training.mmloc import CONFIG, changed, read_survey, train_on, with_lstm1
 from mail_localization.training.options import TrainOptions
+from mail_localization.training.windowed import make_folder
 
-PIECE = 30.0
-"""A survey is cut into pieces of this length, s: somebody who surveys little walks some paths, not seconds of all."""
+S = TypeVar("S", bound=TrainingSettings)
+PIECE = 15.0
+"""Length of the stretches that a share is made of, s.
+
+Some 10 m: from a mark to the next but one, room for a magnetic window, and a way as motion is calibrated with.
+"""
+_GOLDEN = (5**0.5 - 1) / 2
 
 Stretches = dict[Path, list[tuple[int, int]]]
 
@@ -26,6 +36,10 @@ def adapt(
 ) -> dict[str, Any]:  # fmt: skip
     """Train mmloc_plus on a share of a survey, with the settings of the best of `like`.
 
+    With and without a pretrained LSTM1 all else is the same: the stretches with labels, spread evenly over the survey
+    (who surveys little walks the whole site thinly); the sensors, which run on between them; and as many batches as for
+    the whole survey, since what is asked is what labels are worth, not computing time.
+
     Args:
         context: where the files are.
         like: task folders of trials.
@@ -33,55 +47,61 @@ def adapt(
         share: of the time walked in the training recordings.
         training: recordings of which a share is used.
         validation: recordings for validation, used whole.
-        seed: of the training and of the choice of pieces.
+        seed: of the training and of the choice of stretches.
         max_minutes: longest training.
     """
-    from mail_localization.training.mmloc import CONFIG, read_survey, train_on, with_lstm1
-    from mail_localization.training.windowed import make_folder
-
     settings = best_trial(context, like)["settings"]
     folder = pretrained(context, lstm1) if lstm1 else None
     options = TrainOptions(
         seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)), progress=False
     )
     config, tensors = with_lstm1(CONFIG.from_mapping(settings, "settings"), folder)
-    stretches = drawn_stretches(context.recordings(training), share, seed)
     make_folder(context.folder / MODEL)
-    survey = read_survey(config, list(stretches), options, stretches)
-    train_on(config, survey, tensors, context.folder / MODEL, options)
+    whole = read_survey(config, context.recordings(training), options)
+    part = whole.within(drawn_stretches({trace.path: trace.reference for trace in whole.training}, share, seed))
+    config = changed(config, training=as_many_batches(config.training, whole.labels, part.labels))
+    train_on(config, part, tensors, context.folder / MODEL, options)
     card, _ = load_model(context.folder / MODEL)
     return {"settings": settings, "seed": seed, "share": share, "metrics": card.metrics}
 
 
-def drawn_stretches(recordings: list[Path], share: float, seed: int) -> Stretches:
-    """Return which stretches of which recordings make up a share of the time walked, drawn by the seed, ns.
+def as_many_batches(settings: S, whole: int, part: int) -> S:
+    """Return the settings with which a part of the examples is trained on in as many batches as the whole."""
+    factor = math.ceil(whole / settings.batch) / math.ceil(max(part, 1) / settings.batch)
+    return changed(settings, epochs=round(factor * settings.epochs), patience=round(factor * settings.patience))
 
-    With the same seed, a smaller share is part of a larger one.
+
+def drawn_stretches(references: Mapping[Path, Reference], share: float, seed: int) -> Stretches:
+    """Return stretches, ns, of recordings that make up a share of the time walked, spread evenly over all of them.
+
+    The seed draws where they begin. With the same seed, a smaller share is part of a larger one.
     """
-    pieces = [(path, *piece) for path in recordings for piece in _pieces(path)]
+    pieces = [(path, *piece) for path, reference in references.items() for piece in _pieces(reference)]
     total = sum(end - start for _, start, end in pieces)
     drawn, walked = [], 0
-    for number in np.random.default_rng(seed).permutation(len(pieces)).tolist():
+    for number in _spread(len(pieces), seed):
         # A piece is taken whole while the share is not reached: there is always one.
         if walked >= share * total:
             break
         drawn.append(pieces[number])
         walked += pieces[number][2] - pieces[number][1]
     chosen: Stretches = {}
-    for path, group in itertools.groupby(sorted(drawn), key=lambda piece: piece[0]):
-        for _, start, end in group:
-            parts = chosen.setdefault(path, [])
-            if parts and parts[-1][1] == start:
-                # Windows over the seam of two neighbours count too.
-                parts[-1] = (parts[-1][0], end)
-            else:
-                parts.append((start, end))
+    for path, start, end in sorted(drawn):
+        parts = chosen.setdefault(path, [])
+        # Neighbours are one way.
+        first = parts.pop()[0] if parts and parts[-1][1] == start else start
+        parts.append((first, end))
     return chosen
 
 
-def _pieces(path: Path) -> list[tuple[int, int]]:
-    """Cut the time between a recording's first and last reference into pieces of about PIECE, ns."""
-    reference = Recording(path).reference()
+def _spread(count: int, seed: int) -> list[int]:
+    """Return the numbers 0 to count - 1 in an order of which every beginning is spread evenly (a golden ratio's)."""
+    turns = np.random.default_rng(seed).random() + _GOLDEN * np.arange(4 * count)
+    return list(dict.fromkeys((turns % 1.0 * count).astype(int).tolist()))
+
+
+def _pieces(reference: Reference) -> list[tuple[int, int]]:
+    """Cut the time between the first and the last reference into pieces of about PIECE, ns."""
     start, end = reference.start_ns, reference.end_ns + 1
     count = max(1, round((end - start) / (PIECE * 1e9)))
     edges = [start + k * (end - start) // count for k in range(count + 1)]

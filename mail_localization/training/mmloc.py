@@ -68,7 +68,17 @@ class Survey:
     validation: list[ModalTrace]
     """What tells the errors."""
     parts: Mapping[Path, Stretches] | None = None
-    """Stretches of the training recordings that are used; None: all of them."""
+    """Stretches of the training recordings that have labels; None: all of them."""
+
+    def within(self, stretches: Mapping[Path, Stretches]) -> Survey:
+        """Return the survey with labels in these stretches of the training recordings alone."""
+        training = [trace.within(stretches[trace.path]) for trace in self.training if trace.path in stretches]
+        return Survey(training, self.validation, stretches)
+
+    @property
+    def labels(self) -> int:
+        """Windows to train on."""
+        return sum(len(trace.windows) for trace in self.training)
 
 
 def train(config: MmlocPlusConfig, recordings: list[Path], out: Path, options: TrainOptions) -> None:
@@ -107,21 +117,18 @@ def with_lstm1(config: MmlocPlusConfig, folder: Path | None) -> tuple[MmlocPlusC
     return changed(config, network=network, inertial=settings.inertial), tensors
 
 
-def read_survey(
-    config: MmlocPlusConfig, recordings: list[Path], options: TrainOptions,
-    stretches: Mapping[Path, Stretches] | None = None,
-) -> Survey:  # fmt: skip
+def read_survey(config: MmlocPlusConfig, recordings: list[Path], options: TrainOptions) -> Survey:
     """Read recordings, those given for validation or a share of the others held out."""
     surveyed, held_out = separated(recordings, options.validation)
     settings = changed(config, window=changed(config.window, hop=config.training.hop))
-    traces = load_modal_traces([*surveyed, *held_out], options.topics, settings, options.progress, stretches)
+    traces = load_modal_traces([*surveyed, *held_out], options.topics, settings, options.progress)
     require_modalities(traces, options.topics, config.modalities)
     training, validation = traces[: len(surveyed)], traces[len(surveyed) :]
     if validation:
         warn_if_unvisited(training, validation)
     else:
         training, validation = hold_out(training, config.training.validation_share, options.seed)
-    return Survey(training, validation, stretches)
+    return Survey(training, validation)
 
 
 def train_on(config: MmlocPlusConfig, survey: Survey, lstm1: Tensors, out: Path, options: TrainOptions) -> None:

@@ -108,7 +108,7 @@ def pretrain(config: PretrainConfig, recordings: list[Path], out: Path, options:
     surveyed, held_out = separated(recordings, options.validation)
     # Displacements of many sites go together, whatever the origins of their maps.
     one_map = config.pretext == "position"
-    traces = load_modal_traces([*surveyed, *held_out], options.topics, config.windows, options.progress, None, one_map)
+    traces = load_modal_traces([*surveyed, *held_out], options.topics, config.windows, options.progress, one_map)
     require_modalities(traces, options.topics, ("imu",))
     training, validation = traces[: len(surveyed)], traces[len(surveyed) :]
     if not validation:

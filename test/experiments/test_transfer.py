@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from mail_localization.data.reference import Reference
 from mail_localization.errors import EvaluationError
 from mail_localization.experiments.steps import pretrain, train
 from mail_localization.experiments.tasks import Context, Store, Task
-from mail_localization.experiments.transfer import adapt, drawn_stretches
+from mail_localization.experiments.transfer import adapt, as_many_batches, drawn_stretches
 from mail_localization.models.artifact import load_model
+from mail_localization.training.modal_examples import ModalTrainingSettings
 
 SECOND = 1_000_000_000
 
@@ -20,30 +24,53 @@ def seconds(stretches: dict[Path, list[tuple[int, int]]]) -> float:
 
 
 @pytest.fixture
-def walks(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Four walks of 12 s, to be cut into pieces of 3 s."""
-    monkeypatch.setattr("mail_localization.experiments.transfer.PIECE", 3.0)
-    return [root / "a" / f"walk_{number}" for number in range(4)]
+def walks() -> dict[Path, Reference]:
+    """Four walks of 60 s each, that is 16 stretches, in the order walked."""
+    stamps = np.arange(0, 61, 10, dtype=np.int64) * SECOND
+    return {Path(f"walk_{number}"): Reference(stamps, np.zeros((7, 2))) for number in range(4)}
 
 
-def test_a_share_of_the_time_walked_is_drawn(walks: list[Path]) -> None:
-    assert seconds(drawn_stretches(walks, 1.0, seed=0)) == pytest.approx(48)
-    assert seconds(drawn_stretches(walks, 0.5, seed=0)) == pytest.approx(24, abs=3)
-    assert seconds(drawn_stretches(walks, 0.01, seed=0)) == pytest.approx(3), "one piece at least"
-    assert drawn_stretches(walks, 0.25, seed=0) != drawn_stretches(walks, 0.25, seed=1)
+def gaps(stretches: dict[Path, list[tuple[int, int]]]) -> list[float]:
+    """Return the unlabelled times between stretches, the walks taken for one after the other, round and round, s."""
+    numbered = [(int(path.name[-1]), part) for path, parts in stretches.items() for part in parts]
+    flat = sorted((60 * n + start / SECOND, 60 * n + end / SECOND) for n, (start, end) in numbered)
+    return [start - end for (_, end), (start, _) in zip(flat, [*flat[1:], (flat[0][0] + 240, flat[0][1])], strict=True)]
+
+
+def test_a_share_of_the_time_walked_is_drawn(walks: dict[Path, Reference]) -> None:
+    assert seconds(drawn_stretches(walks, 1.0, seed=0)) == pytest.approx(240)
+    assert seconds(drawn_stretches(walks, 0.5, seed=0)) == pytest.approx(120)
+    assert seconds(drawn_stretches(walks, 0.01, seed=0)) == pytest.approx(15), "one stretch at least"
     assert drawn_stretches(walks, 0.25, seed=0) == drawn_stretches(walks, 0.25, seed=0)
+    assert len({repr(drawn_stretches(walks, 0.25, seed)) for seed in range(5)}) > 1
 
 
-def test_neighbours_are_joined(walks: list[Path]) -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_a_share_is_spread_evenly(walks: dict[Path, Reference], seed: int) -> None:
+    # Five of 16 stretches: 33 s between them in the mean; five drawn blindly leave 90 s and more somewhere.
+    assert max(gaps(drawn_stretches(walks, 0.3, seed))) <= 60
+    assert max(gaps(drawn_stretches(walks, 0.5, seed))) <= 30
+
+
+def test_neighbours_are_joined(walks: dict[Path, Reference]) -> None:
     whole = drawn_stretches(walks, 1.0, seed=0)
     assert [len(parts) for parts in whole.values()] == [1, 1, 1, 1]
 
 
-def test_a_smaller_share_is_part_of_a_larger(walks: list[Path]) -> None:
-    small, large = (drawn_stretches(walks, share, seed=3) for share in (0.2, 0.6))
+@pytest.mark.parametrize("seed", range(3))
+def test_a_smaller_share_is_part_of_a_larger(walks: dict[Path, Reference], seed: int) -> None:
+    small, large = (drawn_stretches(walks, share, seed) for share in (0.2, 0.6))
     for path, parts in small.items():
         for start, end in parts:
             assert any(first <= start and end <= last for first, last in large[path])
+
+
+@pytest.mark.parametrize("examples", [7, 64, 130, 652, 1304])
+def test_a_part_is_trained_on_in_as_many_batches(examples: int) -> None:
+    settings = ModalTrainingSettings(batch=64, epochs=70)
+    part = as_many_batches(settings, 1304, examples)
+    assert part.epochs * math.ceil(examples / 64) == pytest.approx(70 * math.ceil(1304 / 64), rel=0.01)
+    assert part.patience / part.epochs == pytest.approx(settings.patience / settings.epochs, rel=0.1)
 
 
 def test_lstm1_is_pretrained_and_adapted(root: Path, tmp_path: Path) -> None:

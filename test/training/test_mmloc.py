@@ -194,18 +194,25 @@ def test_lstm1_of_another_rate_is_refused(survey: list[Path], lstm1: Path, tmp_p
         train(settings, survey, tmp_path / "model", dataclasses.replace(QUIET, lstm1=lstm1))
 
 
-def test_part_of_a_survey_is_read_as_recordings_of_its_own(survey: list[Path], tmp_path: Path) -> None:
+def test_part_of_a_survey_is_labelled_while_the_sensors_run_on(survey: list[Path], tmp_path: Path) -> None:
     settings = dataclasses.replace(config(), training=dataclasses.replace(config().training, epochs=2))
     stretches = {survey[0]: [(START_NS + 5 * SECOND_NS, START_NS + 12 * SECOND_NS)]}
-    options = dataclasses.replace(QUIET, validation=(survey[1],))
-    part = read_survey(settings, [survey[0]], options, stretches)
-    x = part.training[0].positions[:, 0] / 0.9
-    assert x.min() >= 5.0
-    assert x.max() < 12.0
-    # A window must not look back over the start of its stretch: none is whole before 2 s of it.
-    assert min(w.t_ns for w in part.training[0].windows if w.mag is not None) >= START_NS + 7 * SECOND_NS
+    whole = read_survey(settings, survey[:2], dataclasses.replace(QUIET, validation=(survey[2],)))
+    part = whole.within(stretches)
+    [trace] = part.training
+    x = trace.positions[:, 0] / 0.9
+    assert 5.0 <= x.min() < 5.6
+    assert 11.4 < x.max() < 12.0
+    # The phone was on before: a window looks back over the way there.
+    assert all(window.mag is not None and window.imu is not None for window in trace.windows)
+    assert len(trace.windows) == part.labels < whole.labels
+    # What was heard elsewhere is not of the survey.
+    assert 0 < len(trace.scans) < len(whole.training[0].scans)
+    assert (trace.heard_at[:, 0] / 0.9 >= 5.0).all()
+    assert (trace.heard_at[:, 0] / 0.9 < 12.0).all()
+    assert trace.content_hash != whole.training[0].content_hash
     # Weights are chosen where the survey was; the errors told are those of the whole validation recording.
-    train_on(settings, part, {}, tmp_path / "model", options)
+    train_on(settings, part, {}, tmp_path / "model", QUIET)
     card, _ = load_model(tmp_path / "model")
     assert card.metrics["held_out"]["windows"] > 3 * len(x)
 
