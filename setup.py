@@ -11,7 +11,8 @@ MANIFEST = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
 
 # Libraries that rosdep does not install; errors.MissingDependencyError names the extra.
 BAGS = ["rosbags>=0.11.9,<0.12"]
-MODELS = ["torch>=2.6", "safetensors>=0.5"]
+RUNTIME = ["onnxruntime>=1.18", "safetensors>=0.5"]
+MODELS = [*RUNTIME, "onnx>=1.16", "torch>=2.6"]
 MATCHING = ["dtaidistance>=2.4,<3", "vqf>=2.1,<3"]
 WIFI = ["jeepney>=0.7"]
 
@@ -35,6 +36,7 @@ setup(
     install_requires=["matplotlib", "numpy>=1.26", "pillow", "PyYAML", "scipy", "tqdm"],
     extras_require={
         "bags": BAGS,
+        "runtime": RUNTIME,
         "models": MODELS,
         "matching": MATCHING,
         "wifi": WIFI,

@@ -14,7 +14,8 @@ from bench import site
 from mail_localization.data.recording import Topics
 from mail_localization.data.traces import load_traces
 from mail_localization.models.gru import Gru
-from mail_localization.models.mail import CHANNELS, Mail
+from mail_localization.models.mail import Mail
+from mail_localization.models.mail_settings import CHANNELS
 from mail_localization.preprocess.magnetic import MagneticFeatures
 from mail_localization.training.dataset import WindowSet
 from mail_localization.training.mail import MailConfig

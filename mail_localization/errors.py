@@ -12,8 +12,10 @@ from contextlib import contextmanager
 EXTRAS = {
     "dtaidistance": "matching",
     "jeepney": "wifi",
+    "onnx": "models",
+    "onnxruntime": "runtime",
     "rosbags": "bags",
-    "safetensors": "models",
+    "safetensors": "runtime",
     "torch": "models",
     "vqf": "matching",
 }

@@ -17,7 +17,9 @@ from mail_localization.config import Settings, group
 from mail_localization.errors import importing
 from mail_localization.estimator import Estimator
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, reading_tensors, require_method
+from mail_localization.models.backend import chosen_backend
 from mail_localization.models.embedded import STARTER, embedded
+from mail_localization.models.predictor import SequencePredictor
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.windows import SlidingWindow, Window, WindowSettings
@@ -101,8 +103,11 @@ class LikelihoodLocalizer(Protocol):
 class Predictor(Protocol):
     """Positions for feature windows."""
 
-    def predict(self, features: Features) -> tuple[FloatArray, FloatArray]:
-        """Return positions (B, 2) in `map`, m, and covariances (B, 2, 2), m^2, for features (B, N, C)."""
+    def predict(self, features: Features, ends: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Return positions (B, 2) in `map`, m, and covariances (B, 2, 2), m^2, for features (B, N, C).
+
+        Windows share the rows whose numbers agree; `ends` (B,) are those of their last rows, ascending.
+        """
 
 
 class WindowedConfig(Settings):
@@ -122,7 +127,7 @@ class WindowedLocalizer(Estimator):
         super().__init__()
         self.method = method
         self.config = config
-        self._predictor = predictor
+        self.predictor = predictor
         self._sensors = SensorRows(config.window, config.magnetic.streams, config.magnetic.saturation)
         self._features = MagneticFeatures(config.magnetic, config.window.rate_hz)
         length = config.window.length + self._features.margin
@@ -162,7 +167,8 @@ class WindowedLocalizer(Estimator):
 
     def _estimates(self, windows: list[Window]) -> list[PoseEstimate]:
         features = self._features(np.stack([window.rows for window in windows]))
-        positions, covariances = self._predictor.predict(features)
+        ends = np.array([window.end for window in windows], dtype=np.int64)
+        positions, covariances = self.predictor.predict(features, ends)
         return [PoseEstimate(w.t_ns, xy, cov) for w, xy, cov in zip(windows, positions, covariances, strict=True)]
 
 
@@ -187,16 +193,29 @@ def is_ambiguous(estimate: PoseEstimate) -> bool:
     return len(estimate.modes) > 1 and estimate.modes[0].weight < SURE
 
 
-Loader = Callable[[ModelCard, Tensors, int], Estimator]
+Loader = Callable[[ModelCard, Tensors, int, str], Estimator]
+"""From a model folder's content, the hop (0: the model's own) and the backend to a Localizer."""
+
+
+def _network(method: str) -> Loader:
+    """Return a loader for a method that is a network over windows, in models/ and in models/exported/."""
+
+    def load(card: ModelCard, tensors: Tensors, hop: int, backend: str) -> Estimator:
+        # Imported when a model asks for it: an exported one needs no torch.
+        package = {"torch": "models", "onnxruntime": "models.exported"}[chosen_backend(card, tensors, backend)]
+        with importing(f"method {card.method}"):
+            module = importlib.import_module(f"mail_localization.{package}.{method}")
+        predictor = SequencePredictor(module.load_network(card, tensors), card)
+        return WindowedLocalizer(card.method, _windowed_config(card.settings, hop), predictor)
+
+    return load
 
 
 def _windowed(module: str) -> Loader:
     """Return a loader for a method whose module offers `load_predictor(card, tensors)`."""
 
-    def load(card: ModelCard, tensors: Tensors, hop: int) -> Estimator:
-        # A method is imported when a model asks for it: not every model needs torch.
-        with importing(f"method {card.method}"):
-            predictor: Predictor = importlib.import_module(module).load_predictor(card, tensors)
+    def load(card: ModelCard, tensors: Tensors, hop: int, backend: str) -> Estimator:
+        predictor: Predictor = importlib.import_module(module).load_predictor(card, tensors)
         return WindowedLocalizer(card.method, _windowed_config(card.settings, hop), predictor)
 
     return load
@@ -205,7 +224,7 @@ def _windowed(module: str) -> Loader:
 def _loads(module: str) -> Loader:
     """Return a loader for a method whose module offers `load(card, tensors, hop)`: a Localizer of its own."""
 
-    def load(card: ModelCard, tensors: Tensors, hop: int) -> Estimator:
+    def load(card: ModelCard, tensors: Tensors, hop: int, backend: str) -> Estimator:
         with importing(f"method {card.method}"):
             localizer: Estimator = importlib.import_module(module).load(card, tensors, hop)
         return localizer
@@ -216,9 +235,9 @@ def _loads(module: str) -> Loader:
 def _starts(module: str) -> Loader:
     """Return a loader as `_loads` does, for a method whose folder carries the method that it starts with too."""
 
-    def load(card: ModelCard, tensors: Tensors, hop: int) -> Estimator:
+    def load(card: ModelCard, tensors: Tensors, hop: int, backend: str) -> Estimator:
         inner = embedded(tensors, STARTER)
-        starter = None if inner is None else localizer_of(*inner, hop)
+        starter = None if inner is None else localizer_of(*inner, hop, backend)
         with importing(f"method {card.method}"):
             localizer: Estimator = importlib.import_module(module).load(card, tensors, hop, starter)
         return localizer
@@ -234,8 +253,8 @@ def _windowed_config(settings: dict[str, Any], hop: int) -> WindowedConfig:
 
 
 LOADERS: dict[str, Loader] = {
-    "mail": _windowed("mail_localization.models.mail"),
-    "jang": _windowed("mail_localization.models.jang"),
+    "mail": _network("mail"),
+    "jang": _network("jang"),
     "magnetic_nn": _windowed("mail_localization.matching.magnetic_nn"),
     "wifi_knn": _loads("mail_localization.matching.wifi_knn"),
     "pdr": _starts("mail_localization.motion.pdr"),
@@ -245,23 +264,25 @@ LOADERS: dict[str, Loader] = {
 }
 
 
-def load_localizer(folder: Path, hop: int = 0) -> Estimator:
+def load_localizer(folder: Path, hop: int = 0, backend: str = "auto") -> Estimator:
     """Load the method in a model folder.
 
     Args:
         folder: a model folder, as `train --out` makes it.
         hop: samples between estimates of a windowed method; 0 takes the model's own.
+        backend: what computes a network, of backend.BACKENDS.
 
     Raises:
         ModelError: the folder is missing, damaged, newer, or of an unknown method.
+        MissingDependencyError: the backend is not installed.
     """
-    return localizer_of(*load_model(folder), hop)
+    return localizer_of(*load_model(folder), hop, backend)
 
 
-def localizer_of(card: ModelCard, tensors: Tensors, hop: int = 0) -> Estimator:
+def localizer_of(card: ModelCard, tensors: Tensors, hop: int = 0, backend: str = "auto") -> Estimator:
     """Build the method of a model folder's content, with the calibration in its card."""
     require_method(card.method, LOADERS)
     with reading_tensors(card):
-        localizer = LOADERS[card.method](card, tensors, hop)
+        localizer = LOADERS[card.method](card, tensors, hop, backend)
     localizer.calibration = Calibration.from_mapping(card.calibration)
     return localizer

@@ -30,9 +30,13 @@ class Method:
         return kind
 
     def train(self, config: Settings, recordings: list[Path], out: Path, options: TrainOptions) -> None:
-        """Train on recordings and write the model folder `out`, with what the survey's input looked like."""
+        """Train on recordings and write the model folder `out`, with its network exported.
+
+        It also says what the survey's input looked like.
+        """
         self._load().train(config, recordings, out, options)
         importlib.import_module("mail_localization.training.profile").add_profile(out, recordings, options)
+        importlib.import_module("mail_localization.training.export").export_trained(out, recordings, options)
 
     def _load(self) -> ModuleType:
         with importing("training"):

@@ -14,6 +14,7 @@ COMMANDS = {
     "pretrain": "pretrain",
     "train": "train",
     "calibrate": "calibrate",
+    "export": "export",
     "evaluate": "evaluate",
     "compare": "compare",
     "play": "play",

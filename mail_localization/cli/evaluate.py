@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_positive, default=1.0, help="playback rate with --live, x real time")
     parser.add_argument("--hop", type=_count, default=0, help="samples between two estimates; 0: the model's own")
     parser.add_argument(
+        "--backend", choices=("auto", "onnxruntime", "torch"), default="auto",
+        help="what computes a network; auto: ONNX Runtime where the model is exported and it is installed",
+    )  # fmt: skip
+    parser.add_argument(
         "--map", type=Path, help="floor plan under the trajectories: nav2 map .yaml, or a picture with --map-size"
     )
     parser.add_argument(
@@ -64,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         smooth=args.smooth,
         start=args.start_at_reference,
         odometry=args.odometry,
+        backend=args.backend,
         jobs=args.jobs,
         live_rate=args.rate if args.live else None,
         command=shlex.join(["mail_localization", *sys.argv[1:]]),

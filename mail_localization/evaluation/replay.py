@@ -47,6 +47,8 @@ class Task:
     """Tell a method that can use it where the recording begins."""
     odometry: str = ""
     """How estimates are joined with odometry, of joining.WAYS; empty: not at all."""
+    backend: str = "auto"
+    """What computes a network, of backend.BACKENDS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,9 @@ def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
             recording = Recording(task.path, task.topics)
             reference = recording.reference()
             started = time.perf_counter()
-            result = live.replay_live(task.folder, task.path, task.topics, rate, task.hop, bool(task.odometry))
+            result = live.replay_live(
+                task.folder, task.path, task.topics, rate, task.hop, bool(task.odometry), task.backend
+            )
             wall = time.perf_counter() - started
             replay = _replay(task, recording, reference, result.estimates, wall)
             notes = [*replay.notes, *result.problems]
@@ -128,7 +132,7 @@ def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
 
 def measure_latency(task: Task) -> list[float]:
     """Return how long each `add` took that gave an estimate, ms, in the first part of a recording."""
-    localizer = shared_localizer(task.folder, task.hop)
+    localizer = shared_localizer(task.folder, task.hop, task.backend)
     localizer.reset()
     latency_ms: list[float] = []
     deadline = time.monotonic() + LATENCY_WALL
@@ -144,13 +148,13 @@ def measure_latency(task: Task) -> list[float]:
 
 
 @lru_cache(maxsize=8)
-def shared_localizer(folder: Path, hop: int) -> Localizer:
+def shared_localizer(folder: Path, hop: int, backend: str) -> Localizer:
     """Load a model once per process; reset it before each recording.
 
     Raises:
         ModelError: the folder cannot be used.
     """
-    return load_localizer(folder, hop)
+    return load_localizer(folder, hop, backend)
 
 
 def drive(localizer: Localizer, samples: Iterable[Sample], smooth: bool = False) -> list[PoseEstimate]:
@@ -182,7 +186,7 @@ def _replay_or_skip(task: Task) -> Replay | Skipped:
         recording = Recording(task.path, task.topics)
         # Read first: without a reference there is nothing to compare with, and the replay would be in vain.
         reference = recording.reference()
-        localizer = joined(shared_localizer(task.folder, task.hop), task.odometry)
+        localizer = joined(shared_localizer(task.folder, task.hop, task.backend), task.odometry)
         refused = localizer.counters.copy()
         started = time.perf_counter()
         samples, notes = recording.samples(localizer.inputs), list[str]()

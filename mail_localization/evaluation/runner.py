@@ -47,6 +47,8 @@ class Options:
     """Tell the methods that can use it where a recording begins, offline."""
     odometry: str = ""
     """How estimates are joined with odometry, of joining.WAYS; empty: not at all."""
+    backend: str = "auto"
+    """What computes a network, of backend.BACKENDS."""
     jobs: int = 1
     """Recordings replayed at once, offline."""
     live_rate: float | None = None
@@ -69,16 +71,17 @@ def evaluate(models: list[Path], bags: list[Path], options: Options) -> Evaluati
     if options.live_rate is None:
         for folder in models:
             # Weights that do not fit end it here, not once per recording.
-            shared_localizer(folder, options.hop)
+            shared_localizer(folder, options.hop, options.backend)
     paths = find_recordings(bags)
     tasks = [
         Task(
-            model, folder, recording, path, options.topics, options.hop, options.smooth, options.start, options.odometry
+            model, folder, recording, path, options.topics, options.hop, options.smooth, options.start,
+            options.odometry, options.backend,
         )
         for (model, folder), (recording, path) in itertools.product(
             zip(cards, models, strict=True), zip(unique_names(paths), paths, strict=True)
         )
-    ]
+    ]  # fmt: skip
     done = list(_with_progress(_replays(tasks, options), len(tasks), options))
     skipped = tuple(outcome for outcome in done if isinstance(outcome, Skipped))
     replays = {outcome.task: outcome for outcome in done if isinstance(outcome, Replay)}

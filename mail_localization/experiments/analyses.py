@@ -34,7 +34,8 @@ def attention(context: Context, candidates: list[str], recordings: list[str]) ->
     """
     import torch
 
-    from mail_localization.models.mail import Mail, MailSettings
+    from mail_localization.models.mail import Mail
+    from mail_localization.models.mail_settings import MailSettings
     from mail_localization.models.regressor import state
 
     best = best_trial(context, candidates)
@@ -107,7 +108,7 @@ def _fields(segment: Any, settings: WindowSettings) -> FloatArray:
 
 def _largest_range(field: FloatArray, scale: int) -> npt.NDArray[np.float64]:
     """Return for each window (n, N) the largest range within one of its sub-sequences of a length: (n,)."""
-    from mail_localization.models.mail import subsequence_starts
+    from mail_localization.models.mail_settings import subsequence_starts
 
     length = field.shape[1]
     starts = subsequence_starts(length, min(scale, length), grid=1)

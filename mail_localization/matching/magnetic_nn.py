@@ -46,7 +46,7 @@ class MagneticNn:
         self._stride = stride
         self._norms = np.einsum("md,md->m", sequences, sequences)
 
-    def predict(self, features: npt.NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
+    def predict(self, features: npt.NDArray[np.float32], ends: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
         """Return the positions (B, 2) of the nearest survey sequences, m, and their covariances (B, 2, 2)."""
         query = descriptors(features, self._stride)
         # The query's own norm is the same for every candidate.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mail_localization.config import Settings, setting
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
-from mail_localization.models.regressor import SequencePredictor, SequenceRegressor
+from mail_localization.models.regressor import SequenceRegressor, TorchSequences
 
 CHANNELS = 3
 
@@ -44,9 +44,8 @@ class Jang(SequenceRegressor):
         return self.metres(self.head(states[:, -1]))
 
 
-def load_predictor(card: ModelCard, tensors: Tensors) -> SequencePredictor:
-    """Return the predictor of a loaded model folder."""
+def load_network(card: ModelCard, tensors: Tensors) -> TorchSequences:
+    """Return the network of a loaded model folder."""
     settings: dict[str, Any] = card.settings
     with reading_tensors(card):
-        model = Jang(JangSettings.from_mapping(settings["network"], "model.json: network"))
-    return SequencePredictor(model, card, tensors)
+        return TorchSequences(Jang(JangSettings.from_mapping(settings["network"], "model.json: network")), tensors)

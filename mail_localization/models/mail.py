@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mail_localization.config import Settings, setting
-from mail_localization.errors import ConfigError
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.models.gru import Gru
-from mail_localization.models.regressor import SequencePredictor, SequenceRegressor
-
-CHANNELS = 3
-
-
-class MailSettings(Settings):
-    """Sizes of the network; the paper gives the scales only, the rest was chosen by validation and speed."""
-
-    scales: tuple[int, ...] = setting(
-        (50, 100, 150, 200, 250, 500), "lengths of the sub-sequences, samples (section 4.2)", minimum=1
-    )
-    stride: int = setting(
-        1,
-        "samples averaged into one time step (not in the paper): fewer steps train faster, and forget less",
-        minimum=1,
-    )
-    hidden: int = setting(32, "units of each GRU (not given in the paper)", minimum=1, maximum=4096)
-    embedding_hidden: int = setting(64, "units between the two FC of eq. 7 (not given in the paper)", minimum=1)
-    embedding: int = setting(32, "size of Psi_m, the embedding of a scale (not given in the paper)", minimum=2)
-    attention: bool = setting(True, "weigh the scales by attention (eq. 8-10); false: all alike, the ablation")
-    attention_hidden: int = setting(32, "units between the two FC of eq. 8 (not given in the paper)", minimum=1)
-    dropout: float = setting(0.0, "share of the fused embedding dropped in training", minimum=0.0, maximum=0.9)
-
-    def check(self) -> None:
-        """Raise ConfigError for no scale, one given twice, or one that is no whole number of time steps."""
-        if not self.scales or len(set(self.scales)) < len(self.scales):
-            raise ConfigError(f"scales: {self.scales!r} must be at least one length, each once")
-        if odd := [scale for scale in self.scales if scale % self.stride]:
-            raise ConfigError(f"stride: {self.stride} does not divide scales: {odd[0]}; give scales that are multiples")
-
-
-def subsequence_starts(length: int, scale: int, grid: int) -> tuple[int, ...]:
-    """Return where the P = ceil(length / scale) sub-sequences of a scale start (eq. 1).
-
-    They are spread evenly from 0 to length - scale, and overlap where the scale does not divide the length. Each
-    start is moved down to the grid where that leaves no gap and the last lies on it (scale 150 of 500, grid 50:
-    0, 100, 200, 350), so that windows a multiple of the grid apart share all but their newest sub-sequences.
-    """
-    last, steps = length - scale, math.ceil(length / scale) - 1
-    if steps == 0:
-        return (0,)
-    even = [i * last // steps for i in range(steps + 1)]
-    gridded = [start // grid * grid for start in even]
-    whole = gridded[-1] == last and all(b - a <= scale for a, b in itertools.pairwise(gridded))
-    return tuple(gridded if whole else even)
+from mail_localization.models.mail_settings import CHANNELS, MailSettings, SubSequences
+from mail_localization.models.regressor import SequenceRegressor, TorchSequences
 
 
 class Mail(SequenceRegressor):
@@ -65,15 +18,8 @@ class Mail(SequenceRegressor):
 
     def __init__(self, settings: MailSettings, length: int) -> None:
         super().__init__(CHANNELS, settings.stride)
-        if max(settings.scales) > length:
-            raise ConfigError(f"scales: {max(settings.scales)} exceeds the window's length of {length} samples")
-        self.settings = settings
-        self.length = length // settings.stride
-        """Time steps in a window."""
-        self.scales = [scale // settings.stride for scale in settings.scales]
-        """Time steps in the sub-sequences of each scale."""
-        grid = math.gcd(*self.scales)
-        self.starts = [subsequence_starts(self.length, scale, grid) for scale in self.scales]
+        layout = SubSequences.of(settings, length)
+        self.settings, self.length, self.scales, self.starts = settings, layout.length, layout.scales, layout.starts
         self.grus = nn.ModuleList(Gru(CHANNELS, settings.hidden) for _ in self.scales)
         self.embeddings = nn.ModuleList(
             nn.Sequential(
@@ -117,10 +63,9 @@ def _perceptron(inputs: int, hidden: int, outputs: int) -> tuple[nn.Module, ...]
     return nn.Linear(inputs, hidden), nn.PReLU(), nn.Linear(hidden, outputs)
 
 
-def load_predictor(card: ModelCard, tensors: Tensors) -> SequencePredictor:
-    """Return the predictor of a loaded model folder."""
+def load_network(card: ModelCard, tensors: Tensors) -> TorchSequences:
+    """Return the network of a loaded model folder."""
     settings: dict[str, Any] = card.settings
     with reading_tensors(card):
         network = MailSettings.from_mapping(settings["network"], "model.json: network")
-        model = Mail(network, int(settings["window"]["length"]))
-    return SequencePredictor(model, card, tensors)
+        return TorchSequences(Mail(network, int(settings["window"]["length"])), tensors)

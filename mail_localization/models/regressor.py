@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
+from mail_localization.models.artifact import Tensors, weights_of
 from mail_localization.types import FloatArray
 
 
@@ -76,21 +76,18 @@ class SequenceRegressor(PositionRegressor):
         return runs.mean(dim=2)
 
 
-class SequencePredictor:
-    """A trained SequenceRegressor as the localizer drives it."""
+class TorchSequences:
+    """A trained SequenceRegressor as a network of a SequencePredictor."""
 
-    def __init__(self, model: SequenceRegressor, card: ModelCard, tensors: Tensors) -> None:
-        self._model = model
-        with reading_tensors(card):
-            self._model.load_state_dict(state(tensors))
-        self._model.eval().requires_grad_(False)
-        self._covariance = np.array(card.covariance, dtype=np.float64)
+    def __init__(self, model: SequenceRegressor, tensors: Tensors) -> None:
+        model.load_state_dict(state(weights_of(tensors)))
+        self._model = model.eval().requires_grad_(False)
 
-    def predict(self, features: npt.NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
-        """Return positions (B, 2) in `map`, m, and covariances (B, 2, 2), m^2, for features (B, N, C)."""
+    def __call__(self, features: npt.NDArray[np.float32], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return positions (B, 2), m, for features (B, N, C); every window is computed whole."""
         with torch.inference_mode():
-            positions = self._model(torch.from_numpy(features)).double().numpy()
-        return positions, np.broadcast_to(self._covariance, (len(positions), 2, 2)).copy()
+            positions: npt.NDArray[np.float32] = self._model(torch.from_numpy(features)).numpy()
+        return positions
 
 
 def state(tensors: Tensors) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Window:
     """Stamp of the newest sample used."""
     rows: FloatArray
     """(length, C)."""
+    end: int = 0
+    """Number of the last row, of all that its maker was given: windows share the rows whose numbers agree."""
 
 
 class SlidingWindow:
@@ -49,6 +51,7 @@ class SlidingWindow:
         self._length, self._hop = length, hop
         # Every row is stored twice, `length` apart, so that the newest rows always lie in one piece.
         self._buffer = np.empty((2 * length, width))
+        self._given = 0
         self.reset()
 
     def reset(self) -> None:
@@ -68,10 +71,11 @@ class SlidingWindow:
         slot = self._count % self._length
         self._buffer[slot] = self._buffer[slot + self._length] = row.values
         self._count += 1
+        self._given += 1
         self._index = row.index
         if self._count < self._length or row.index % self._hop:
             return None
-        return Window(row.t_ns, self._buffer[slot + 1 : slot + 1 + self._length].copy())
+        return Window(row.t_ns, self._buffer[slot + 1 : slot + 1 + self._length].copy(), self._given)
 
 
 @dataclass(frozen=True, eq=False)

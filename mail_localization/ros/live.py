@@ -58,8 +58,9 @@ class LiveResult:
 
 
 def replay_live(
-    model: Path, recording: Path, topics: Topics = Topics(), rate: float = 1.0, hop: int = 0, odometry: bool = False
-) -> LiveResult:
+    model: Path, recording: Path, topics: Topics = Topics(), rate: float = 1.0, hop: int = 0, odometry: bool = False,
+    backend: str = "auto",
+) -> LiveResult:  # fmt: skip
     """Start localizer_node as its own process, play a recording to it and return what it published.
 
     Raises:
@@ -70,7 +71,7 @@ def replay_live(
     # A domain and a namespace of our own: nothing else on the machine hears us, or is heard.
     # Up to 101 a domain's ports stay below the system's ephemeral ones.
     domain, namespace = random.SystemRandom().randint(1, 101), f"/live_{os.getpid()}_{random.getrandbits(32):08x}"
-    parameters = _parameters(model, recording, topics, rate, namespace) | {"hop": hop}
+    parameters = _parameters(model, recording, topics, rate, namespace) | {"hop": hop, "backend": backend}
     if odometry:
         parameters["odom_source"] = "topic"
     with _process(parameters, namespace, domain) as node, _participant(domain, namespace) as ours:

@@ -42,7 +42,7 @@ class Session:
         self.folder = Path(given.model).expanduser()
         self.problems = problems
         card, tensors = load_model(self.folder)
-        self._inner = localizer_of(card, tensors, given.hop)
+        self._inner = localizer_of(card, tensors, given.hop, given.backend)
         if "torch" in sys.modules:
             # At batch 1 a second thread gains nothing, and a robot has other uses for the core.
             sys.modules["torch"].set_num_threads(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mail_localization.config import Settings, group, setting
 from mail_localization.data.wifi_settings import WifiMappingSettings
 from mail_localization.health import HealthSettings
+from mail_localization.models.backend import BACKENDS
 from mail_localization.motion.odometry_aid import OdometryAidSettings
 
 
@@ -14,6 +15,10 @@ class NodeSettings(Settings):
     model: str = setting("", "folder of the model to localize with")
     autostart: bool = setting(True, "configure and activate at start; false: a lifecycle manager does")
     hop: int = setting(0, "grid samples between two estimates; 0 = as the model was trained", minimum=0)
+    backend: str = setting(
+        "auto", "what computes a network; auto: ONNX Runtime where the model is exported and it is installed",
+        choices=BACKENDS,
+    )  # fmt: skip
     global_frame_id: str = setting("map", "frame of the published pose")
     odom_frame_id: str = setting("odom", "frame of the odometry; empty: publish_tf sends map->base directly")
     base_frame_id: str = setting("base_link", "frame of the robot or person that is localized")

@@ -81,7 +81,7 @@ def _errors(path: Path, probe: Sequences, survey: dict[Path, Sequences], stride:
     sequences, positions = _joined(others)
     # The probe's descriptors are averaged already: a stride of 1 over them changes nothing.
     matcher = MagneticNn(sequences, positions, np.eye(2), stride=1)
-    estimates, _ = matcher.predict(probe[0][:, :, None])
+    estimates, _ = matcher.predict(probe[0][:, :, None], np.arange(len(probe[0])))
     return np.asarray(estimates - probe[1])
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mail_localization.config import group
 from mail_localization.errors import ConfigError
-from mail_localization.models.mail import Mail, MailSettings
+from mail_localization.models.mail import Mail
+from mail_localization.models.mail_settings import MailSettings
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.windowed import NetworkConfig, train_windowed
 

@@ -11,7 +11,9 @@ import torch
 from mail_localization.errors import ConfigError, ModelError
 from mail_localization.models.artifact import ModelCard
 from mail_localization.models.gru import Gru
-from mail_localization.models.mail import Mail, MailSettings, load_predictor, subsequence_starts
+from mail_localization.models.mail import Mail, load_network
+from mail_localization.models.mail_settings import MailSettings, subsequence_starts
+from mail_localization.models.predictor import SequencePredictor
 
 
 def _sigmoid(value: float) -> float:
@@ -178,7 +180,8 @@ def test_predictor_returns_positions_and_covariances():
     model = Mail(settings, 10)
     tensors = {name: value.numpy() for name, value in model.state_dict().items()}
     features = np.random.default_rng(0).normal(size=(4, 10, 3)).astype(np.float32)
-    positions, covariances = load_predictor(_card(settings, 10), tensors).predict(features)
+    card = _card(settings, 10)
+    positions, covariances = SequencePredictor(load_network(card, tensors), card).predict(features, np.arange(4))
     np.testing.assert_allclose(positions, model(torch.from_numpy(features)).detach().numpy(), atol=1e-6)
     assert positions.dtype == np.float64 and covariances.shape == (4, 2, 2)
     np.testing.assert_array_equal(covariances[3], [[4.0, 1.0], [1.0, 9.0]])
@@ -187,7 +190,7 @@ def test_predictor_returns_positions_and_covariances():
 def test_weights_of_another_network_are_a_model_error():
     tensors = {name: value.numpy() for name, value in Mail(MailSettings(scales=(5,)), 10).state_dict().items()}
     with pytest.raises(ModelError, match="train the model again"):
-        load_predictor(_card(MailSettings(scales=(5, 10)), 10), tensors)
+        load_network(_card(MailSettings(scales=(5, 10)), 10), tensors)
 
 
 def test_stride_makes_the_network_one_over_averaged_samples() -> None:

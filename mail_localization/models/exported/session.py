@@ -1,0 +1,71 @@
+"""One exported network in ONNX Runtime, on one core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mail_localization.errors import ModelError, importing
+from mail_localization.models.artifact import Tensors
+from mail_localization.models.backend import NETWORK_FILE
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Session:
+    """Run an exported graph.
+
+    Raises:
+        ModelError: the folder has no graph, or it is not one that ONNX Runtime reads.
+    """
+
+    def __init__(self, tensors: Tensors) -> None:
+        with importing("an exported model"):
+            import onnxruntime as ort
+        ort.set_default_logger_severity(3)
+        options = ort.SessionOptions()
+        # At batch 1 a second thread gains nothing, and one that waits would spin on a core of its own.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # The arena keeps what the largest batch took; windows are small.
+        options.enable_cpu_mem_arena = False
+        if NETWORK_FILE not in tensors:
+            raise ModelError(f"no {NETWORK_FILE} in the model folder; run `mail_localization export`")
+        try:
+            graph = np.asarray(tensors[NETWORK_FILE], dtype=np.uint8).tobytes()
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as err:  # ONNX Runtime's errors have no common class of their own.
+            raise ModelError(f"{NETWORK_FILE}: ONNX Runtime refuses it: {_first_line(err)}; export it again") from err
+        self._inputs = {node.name: node.shape for node in self._session.get_inputs()}
+
+    def require(self, inputs: Mapping[str, Sequence[int | None]]) -> None:
+        """Check the graph's inputs by name and shape; None is a size of any value.
+
+        Raises:
+            ModelError: the graph is of another network.
+        """
+        found = {
+            name: tuple(size if isinstance(size, int) else None for size in shape)
+            for name, shape in self._inputs.items()
+        }
+        if found != {name: tuple(shape) for name, shape in inputs.items()}:
+            raise ModelError(f"{NETWORK_FILE}: of another network than the model's settings tell; export it again")
+
+    def run(self, inputs: Arrays) -> list[npt.NDArray[Any]]:
+        """Return the graph's outputs, in their order.
+
+        Raises:
+            ModelError: the inputs do not fit the graph.
+        """
+        try:
+            outputs: list[npt.NDArray[Any]] = self._session.run(None, dict(inputs))
+            return outputs
+        except Exception as err:
+            raise ModelError(f"{NETWORK_FILE}: does not fit the model: {_first_line(err)}; export it again") from err
+
+
+def _first_line(err: Exception) -> str:
+    return str(err).splitlines()[0] if str(err) else type(err).__name__
