@@ -25,12 +25,20 @@ def chosen_backend(card: ModelCard, tensors: Tensors, asked: str) -> str:
             f"method {card.method!r}: the model is not exported, so backend onnxruntime has nothing to run; make "
             f"{NETWORK_FILE} with `mail_localization export MODEL --bags DIR`, or take backend torch"
         )
-    if asked == "onnxruntime" or (asked == "auto" and exported and find_spec("onnxruntime")):
-        if not find_spec("onnxruntime"):
+    if asked == "onnxruntime" or (asked == "auto" and exported and _installed("onnxruntime")):
+        if not _installed("onnxruntime"):
             raise MissingDependencyError("onnxruntime", f"backend onnxruntime of method {card.method}")
         return "onnxruntime"
-    if not find_spec("torch"):
+    if not _installed("torch"):
         if exported and asked == "auto":
             raise MissingDependencyError("onnxruntime", f"method {card.method}")
-        raise MissingDependencyError("torch", f"method {card.method} without {NETWORK_FILE}")
+        hint = "" if exported else f" without {NETWORK_FILE} (or run `mail_localization export` where torch is)"
+        raise MissingDependencyError("torch", f"method {card.method}{hint}")
     return "torch"
+
+
+def _installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False

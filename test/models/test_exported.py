@@ -243,11 +243,11 @@ def test_backends_that_are_missing_say_what_to_do(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ModelError, match="`mail_localization export MODEL --bags DIR`"):
         localizer_of(card, tensors, backend="onnxruntime")
     there = exported(card, tensors)
-    monkeypatch.setattr(backend, "find_spec", lambda name: name == "torch" or None)
+    monkeypatch.setattr(backend, "_installed", lambda library: library == "torch")
     assert type(network_of(card, there, "auto")).__name__ == "TorchSequences"
     with pytest.raises(MissingDependencyError, match=r"pip install 'mail_localization\[runtime\]'"):
         localizer_of(card, there, backend="onnxruntime")
-    monkeypatch.setattr(backend, "find_spec", lambda name: None)
+    monkeypatch.setattr(backend, "_installed", lambda library: False)
     with pytest.raises(MissingDependencyError, match=r"needs onnxruntime"):
         localizer_of(card, there)
     with pytest.raises(MissingDependencyError, match=r"needs torch: pip install 'mail_localization\[models\]'"):
