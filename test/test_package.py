@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PIP_ONLY = {"torch", "rosbags", "safetensors", "vqf", "dtaidistance", "jeepney"}
+PIP_ONLY = {"torch", "onnx", "onnxruntime", "rosbags", "safetensors", "vqf", "dtaidistance", "jeepney"}
 
 
 def _manifest() -> ElementTree.Element:
@@ -87,7 +87,7 @@ def test_wheel_has_the_executables_and_the_extras(wheel: zipfile.ZipFile) -> Non
     assert "mail_localization = mail_localization.cli:main" in entry_points
     assert "localizer_node = mail_localization.ros.localizer_node:main" in entry_points
     assert "wifi_scanner_node = mail_localization.ros.wifi_scanner_node:main" in entry_points
-    assert {"all", "bags", "matching", "models", "test", "wifi"} == set(
+    assert {"all", "bags", "matching", "models", "runtime", "test", "wifi"} == set(
         re.findall(r"^Provides-Extra: (\w+)", metadata, re.MULTILINE)
     )
 

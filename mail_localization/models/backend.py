@@ -40,5 +40,5 @@ def chosen_backend(card: ModelCard, tensors: Tensors, asked: str) -> str:
 def _installed(library: str) -> bool:
     try:
         return find_spec(library) is not None
-    except ModuleNotFoundError:
+    except (ImportError, ValueError):
         return False

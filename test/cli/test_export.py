@@ -14,6 +14,7 @@ from methods_small import SMALL
 from modal_surveys import write_modal_survey
 
 from mail_localization.cli import main
+from mail_localization.localizer import load_localizer
 from mail_localization.models.artifact import load_model
 from mail_localization.models.backend import NETWORK_FILE
 
@@ -71,6 +72,18 @@ def test_without_torch_and_export_the_error_names_both_ways_out(walks: Path, tmp
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "mail_localization export" in done.stderr and "pip install 'mail_localization[models]'" in done.stderr
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_training_without_the_exporters_libraries_warns_and_leaves_torch(
+    library: str, walks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    model = trained(walks, tmp_path, "jang")
+    assert f"needs {library}: pip install 'mail_localization[" in caplog.text
+    assert "only torch runs it" in caplog.text
+    assert load_model(model)[0].export == {}
+    assert load_localizer(model).method == "jang"
 
 
 def test_export_tells_how_near_it_is(walks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
