@@ -172,15 +172,15 @@ def _sweep(g: Gathering, name: str) -> Figures:
 def _transfer(g: Gathering, name: str) -> Figures:
     """Return the error for each share of the survey, from a pretrained LSTM1 and from scratch."""
     config = g.config.transfers[name]
-    folders: dict[tuple[str, float], list[str]] = {}
-    for (transfer, way, share, _), folder in g.plan.transfers.items():
-        if transfer == name:
-            folders.setdefault((way, share), []).append(folder)
+    runs: dict[tuple[str, float], dict[int, Figures]] = {}
+    for (transfer, way, share, seed), folder in g.plan.transfers.items():
+        if transfer == name and (result := g.store.result(folder)):
+            runs.setdefault((way, share), {})[seed] = result["online"]
     points = []
-    for (way, share), listed in folders.items():
-        if found := [result["online"] for result in g.results(listed)]:
-            means = [figures["ape_m"]["mean"] for figures in found]
-            points.append({"way": way, "share": share, **averaged(found), "spread_m": spread(means)})
+    for (way, share), found in runs.items():
+        means = {seed: figures["ape_m"]["mean"] for seed, figures in found.items()}
+        point = {"way": way, "share": share, **averaged(list(found.values()))}
+        points.append({**point, "spread_m": spread(list(means.values())), "by_seed_m": means})
     gains = [_gain(points, share) for share in config.shares]
     return {
         "title": config.title or name, "target": config.target, "sources": list(config.sources),
@@ -189,14 +189,22 @@ def _transfer(g: Gathering, name: str) -> Figures:
 
 
 def _gain(points: list[Figures], share: float) -> Figures | None:
-    """Compare both ways at one share: the gain counts where it exceeds the spread of both over the seeds."""
+    """Compare both ways at one share: the gain counts where it exceeds the spread of both over the seeds.
+
+    Both ways of a seed see the same stretches, so their difference seed by seed is told too.
+    """
     both = {point["way"]: point for point in points if point["share"] == share}
     if len(both) < 2 or any(point["ape_m"]["mean"] is None for point in both.values()):
         return None
     gain = both["scratch"]["ape_m"]["mean"] - both["transfer"]["ape_m"]["mean"]
     spreads = [point["spread_m"] for point in both.values()]
     noise = None if any(value is None for value in spreads) else float(np.hypot(*spreads))
-    return {"share": share, "gain_m": gain, "spread_m": noise, "beyond_spread": noise is not None and gain > noise}
+    transfer, scratch = (both[way]["by_seed_m"] for way in ("transfer", "scratch"))
+    paired = [scratch[seed] - transfer[seed] for seed in sorted(transfer.keys() & scratch.keys())]
+    return {
+        "share": share, "gain_m": gain, "spread_m": noise, "beyond_spread": noise is not None and gain > noise,
+        "paired_m": paired, "paired_spread_m": spread(paired),
+    }  # fmt: skip
 
 
 def _losses(g: Gathering) -> list[Figures]:

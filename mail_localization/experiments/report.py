@@ -83,8 +83,10 @@ def _experiments(results: Figures, pictures: Pictures) -> Iterator[_Part]:
             target = results["sites"][transfer["target"]]["label"]
             text = (
                 f"{transfer['label']} at {target}: LSTM1 pretrained at {sources}, then the rest trained on a share of "
-                "the survey, against the same network trained on that share alone. A gain is beyond the seeds' spread "
-                "where it exceeds the root of the summed squares of both standard deviations."
+                "the survey, against the same network trained on that share alone. A share is made of stretches of "
+                "some 15 s, spread evenly over the survey, and trained on in as many batches as all of it; the seed "
+                "draws the stretches, for both alike. A gain is beyond the seeds' spread where it exceeds the root of "
+                "the summed squares of both standard deviations; 'seed by seed' ends with that of the gain itself."
             )
             yield _Part(transfer["title"], 2, (text,), _drawn(pictures, f"transfer_{name}"),
                         tables.transfer_table(transfer))  # fmt: skip

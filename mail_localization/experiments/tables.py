@@ -112,15 +112,19 @@ def transfer_table(transfer: Figures) -> Table:
     rows = []
     for point in transfer["points"]:
         gain = gains.get(point["share"])
-        verdict = NOTHING
+        verdict = paired = NOTHING
         if gain and point["way"] == "transfer":
             verdict = f"{gain['gain_m']:+.2f} m, {'beyond' if gain['beyond_spread'] else 'within'} the seeds' spread"
+            differences, deviation = gain["paired_m"], gain["paired_spread_m"]
+            paired = f"{sum(one > 0 for one in differences)} of {len(differences)} better"
+            paired += "" if deviation is None else f", ± {deviation:.2f} m"
         mean = _with_spread(point["ape_m"]["mean"], point["spread_m"])
         within = percent(point["within_m"]["3"])
         rows.append((percent(point["share"]), names[point["way"]], mean, metres(point["ape_m"]["median"]), within,
-                     percent(point["availability"]), verdict))  # fmt: skip
+                     percent(point["availability"]), verdict, paired))  # fmt: skip
     rows.sort(key=lambda row: float(row[0].rstrip(" %")))
-    return Table(("share of the survey", "LSTM1", "mean", "median", "≤ 3 m", "available", "gain by transfer"), rows)
+    columns = ("share of the survey", "LSTM1", "mean", "median", "≤ 3 m", "available", "gain by transfer")
+    return Table((*columns, "seed by seed"), rows)
 
 
 def speeds_table(results: Figures) -> Table:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mail_localization.experiments.outcome import _claim, _gain, _thirds, averaged, spread
-from mail_localization.experiments.tables import Table, claim_text
+from mail_localization.experiments.tables import NOTHING, Table, claim_text, transfer_table
 
 
 def row(label: str, role: str, mean: float | None, way: str = "online") -> dict[str, Any]:
@@ -42,19 +42,35 @@ def test_speeds_are_told_apart_at_their_edges() -> None:
     assert fast.tolist() == [False, False, False, True, False]
 
 
-def point(way: str, mean: float, spread_m: float | None) -> dict[str, Any]:
-    return {"way": way, "share": 0.1, "ape_m": {"mean": mean}, "spread_m": spread_m}
+def point(way: str, *means: float) -> dict[str, Any]:
+    by_seed = dict(enumerate(means))
+    judged = {"ape_m": {"mean": sum(means) / len(means), "median": 1.0}, "within_m": {"3": 0.5}, "availability": 1.0}
+    return {"way": way, "share": 0.1, **judged, "spread_m": spread(means), "by_seed_m": by_seed}
 
 
 def test_a_gain_by_transfer_must_exceed_the_spread_of_both_ways() -> None:
-    scratch = point("scratch", 5.0, 0.4)
-    gain = _gain([scratch, point("transfer", 4.0, 0.3)], 0.1)
-    assert gain == {"share": 0.1, "gain_m": 1.0, "spread_m": pytest.approx(0.5), "beyond_spread": True}
-    within = _gain([scratch, point("transfer", 4.6, 0.3)], 0.1)
+    scratch = point("scratch", 4.6, 5.4)
+    gain = _gain([scratch, point("transfer", 4.3, 3.7)], 0.1)
+    assert gain is not None
+    assert gain["gain_m"] == pytest.approx(1.0)
+    assert gain["spread_m"] == pytest.approx((0.32 + 0.18) ** 0.5)
+    assert gain["beyond_spread"]
+    # Seed by seed 0.3 and 1.7 m: their spread is another than that of both ways apart.
+    assert gain["paired_m"] == pytest.approx([0.3, 1.7])
+    assert gain["paired_spread_m"] == pytest.approx(1.4 / 2**0.5)
+    within = _gain([scratch, point("transfer", 4.9, 4.3)], 0.1)
     assert within is not None and not within["beyond_spread"]
-    one_seed = _gain([scratch, point("transfer", 1.0, None)], 0.1)
+    one_seed = _gain([scratch, point("transfer", 1.0)], 0.1)
     assert one_seed is not None and not one_seed["beyond_spread"], "one seed has no spread to exceed"
+    assert one_seed["paired_m"] == pytest.approx([3.6]), "only seeds that went both ways are compared"
     assert _gain([scratch], 0.1) is None
+
+
+def test_the_table_of_a_transfer_tells_the_gain_seed_by_seed() -> None:
+    points = [point("transfer", 4.3, 5.5), point("scratch", 4.6, 5.4)]
+    table = transfer_table({"points": points, "gains": [_gain(points, 0.1)]})
+    assert table.rows[0][-2:] == ("+0.10 m, within the seeds' spread", "1 of 2 better, ± 0.28 m")
+    assert table.rows[1][-2:] == (NOTHING, NOTHING)
 
 
 def test_a_table_is_written_as_markdown() -> None:
