@@ -198,17 +198,27 @@ Loader = Callable[[ModelCard, Tensors, int, str], Estimator]
 
 
 def _network(method: str) -> Loader:
-    """Return a loader for a method that is a network over windows, in models/ and in models/exported/."""
+    """Return a loader for a method that is a network over magnetic windows, of models/ and models/exported/."""
 
     def load(card: ModelCard, tensors: Tensors, hop: int, backend: str) -> Estimator:
-        # Imported when a model asks for it: an exported one needs no torch.
-        package = {"torch": "models", "onnxruntime": "models.exported"}[chosen_backend(card, tensors, backend)]
-        with importing(f"method {card.method}"):
-            module = importlib.import_module(f"mail_localization.{package}.{method}")
-        predictor = SequencePredictor(module.load_network(card, tensors), card)
+        predictor = SequencePredictor(_network_of(method, card, tensors, backend), card)
         return WindowedLocalizer(card.method, _windowed_config(card.settings, hop), predictor)
 
     return load
+
+
+def _mmloc(card: ModelCard, tensors: Tensors, hop: int, backend: str) -> Estimator:
+    module = importlib.import_module("mail_localization.models.mmloc_localizer")
+    localizer: Estimator = module.load(card, tensors, hop, _network_of("mmloc", card, tensors, backend))
+    return localizer
+
+
+def _network_of(module: str, card: ModelCard, tensors: Tensors, backend: str) -> Any:
+    # Imported when a model asks for it: an exported one needs no torch.
+    package = {"torch": "models", "onnxruntime": "models.exported"}[chosen_backend(card, tensors, backend)]
+    with importing(f"method {card.method}"):
+        found = importlib.import_module(f"mail_localization.{package}.{module}")
+    return found.load_network(card, tensors)
 
 
 def _windowed(module: str) -> Loader:
@@ -258,7 +268,7 @@ LOADERS: dict[str, Loader] = {
     "magnetic_nn": _windowed("mail_localization.matching.magnetic_nn"),
     "wifi_knn": _loads("mail_localization.matching.wifi_knn"),
     "pdr": _starts("mail_localization.motion.pdr"),
-    "mmloc_plus": _loads("mail_localization.models.mmloc_localizer"),
+    "mmloc_plus": _mmloc,
     "magicol": _loads("mail_localization.matching.magicol"),
     "maloc": _loads("mail_localization.matching.maloc"),
 }

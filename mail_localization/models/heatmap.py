@@ -1,12 +1,9 @@
-"""A head that gives every cell of the surveyed places a probability: a mean would blend aliases."""
+"""Heat maps over the surveyed places: cells with probabilities, and the peaks among them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import torch
-from torch import Tensor, nn
+import numpy.typing as npt
 
 from mail_localization.config import Settings, setting
 from mail_localization.types import FloatArray, Mode
@@ -32,72 +29,35 @@ def surveyed_cells(positions: FloatArray, side: float) -> FloatArray:
     return np.stack([np.bincount(inverse, weights=axis) / counts for axis in positions.T], axis=1)
 
 
-class HeatmapHead(nn.Module):
-    """Map features (B, F) to logits (B, M) over M cells."""
+class Heatmap:
+    """Find the peaks of probabilities over cells; cells near the best one belong to its peak."""
 
-    centres: Tensor
+    def __init__(self, settings: HeatmapSettings, centres: FloatArray) -> None:
+        self.settings, self.centres = settings, centres
+        near = [np.flatnonzero(np.hypot(*(centres - centre).T) <= settings.peak) for centre in centres]
+        # Row by row the cells of a peak; the number behind the last cell stands for none.
+        self._near = np.full((len(centres), max(map(len, near), default=0)), len(centres))
+        for row, cells in zip(self._near, near, strict=True):
+            row[: len(cells)] = cells
 
-    def __init__(self, settings: HeatmapSettings, inputs: int, cells: int) -> None:
-        super().__init__()
-        self.settings = settings
-        self.linear = nn.Linear(inputs, cells)
-        self.register_buffer("centres", torch.zeros(cells, 2))
-
-    def set_cells(self, centres: FloatArray) -> None:
-        """Store the cells' centres (M, 2), m."""
-        self.centres.copy_(torch.from_numpy(centres))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, M)."""
-        logits: Tensor = self.linear(features)
-        return logits
-
-    def cross_entropy(self, logits: Tensor, positions: Tensor) -> Tensor:
-        """Return the loss against a Gaussian around positions (B, 2), m."""
-        squared = (positions[:, None] - self.centres).square().sum(dim=2)  # (B, M)
-        target = torch.softmax(-0.5 * squared / self.settings.spread**2, dim=1)
-        return -(target * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
-
-    def peak(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the heaviest peak's mean (B, 2), its weight (B,), and the map without it (B, M)."""
-        return self.heaviest(torch.softmax(logits, dim=1), self.neighbours())
-
-    def heaviest(self, map_: Tensor, near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean (B, 2) and weight (B,) of the heaviest peak of maps (B, M), and the maps without it."""
-        best = (map_ @ near).argmax(dim=1)
-        part = map_ * near[best]  # (B, M)
-        weight = part.sum(dim=1)
-        mean = part @ self.centres / weight.clamp(min=1e-12)[:, None]
-        return mean, weight, map_ - part
-
-    def neighbours(self) -> Tensor:
-        """Return 1 (M, M) where two cells belong to one peak, else 0."""
-        return (torch.cdist(self.centres, self.centres) <= self.settings.peak).to(self.centres.dtype)
-
-    def peaks(self, whole: Tensor, near: Tensor) -> list[tuple[tuple[Mode, ...], FloatArray]]:
+    def peaks(self, maps: npt.NDArray[np.float32]) -> list[tuple[tuple[Mode, ...], FloatArray]]:
         """Return for maps (B, M) the modes, heaviest first, and the spread (2, 2) of all of it about the first, m^2."""
-        rest, found = whole, []
+        return [self._peaks(map_.astype(np.float64)) for map_ in maps]
+
+    def _peaks(self, map_: FloatArray) -> tuple[tuple[Mode, ...], FloatArray]:
+        rest, modes = np.append(map_, 0.0), list[Mode]()
         for _ in range(self.settings.modes):
-            before = rest
-            mean, weight, rest = self.heaviest(rest, near)
-            found.append((mean, weight, self._spread(before - rest, mean) / weight.clamp(min=1e-12)[:, None, None]))
-        total = self._spread(whole, found[0][0]).double().numpy() + self._own * np.eye(2)
-        return [(self._modes([tuple(part[b] for part in peak) for peak in found]), total[b]) for b in range(len(whole))]
+            best = int(rest[self._near].sum(axis=1).argmax())
+            cells = self._near[best][self._near[best] < len(map_)]
+            shares, weight = rest[cells], float(rest[cells].sum())
+            if modes and weight < _LEAST:
+                break
+            mean = shares @ self.centres[cells] / max(weight, 1e-12)
+            modes.append(Mode(weight, mean, self._spread(shares / max(weight, 1e-12), cells, mean)))
+            rest[cells] = 0.0
+        return tuple(modes), self._spread(map_, np.arange(len(map_)), modes[0].mean)
 
-    def _modes(self, peaks: Sequence[tuple[Tensor, ...]]) -> tuple[Mode, ...]:
-        modes = [
-            Mode(float(weight), mean.double().numpy(), spread.double().numpy() + self._own * np.eye(2))
-            for mean, weight, spread in peaks
-        ]
-        first = modes[:1]
-        return tuple(first + [mode for mode in modes[1:] if mode.weight >= _LEAST])
-
-    def _spread(self, map_: Tensor, about: Tensor) -> Tensor:
-        """Return the second moment (B, 2, 2) of maps (B, M) about points (B, 2)."""
-        offsets = self.centres - about[:, None]  # (B, M, 2)
-        return torch.einsum("bm,bmi,bmj->bij", map_, offsets, offsets)
-
-    @property
-    def _own(self) -> float:
-        """Variance within a cell, m^2: none is known better than that."""
-        return self.settings.cell**2 / 12
+    def _spread(self, shares: FloatArray, cells: npt.NDArray[np.int64], about: FloatArray) -> FloatArray:
+        """Return the second moment (2, 2) of shares about a point, m^2; within a cell none is known better."""
+        offsets = self.centres[cells] - about
+        return np.asarray((offsets * shares[:, None]).T @ offsets + self.settings.cell**2 / 12 * np.eye(2))

@@ -5,62 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mail_localization.config import Settings, group, setting
-from mail_localization.errors import ConfigError
-from mail_localization.matching.follower import FollowSettings
-from mail_localization.models.heatmap import HeatmapHead, HeatmapSettings
+from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
+from mail_localization.models.heatmap import Heatmap
+from mail_localization.models.heatmap_head import HeatmapHead
 from mail_localization.models.lstm1 import CHANNELS, LastState
-from mail_localization.models.regressor import PositionRegressor
-from mail_localization.preprocess.modalities import MODALITIES, ModalitySettings
-from mail_localization.preprocess.wifi import REPRESENTATIONS
-
-
-class MmlocSettings(Settings):
-    """Sizes of the network."""
-
-    inertial_hidden: int = setting(128, "units of LSTM1, where none is given (MM-Loc: 128)", minimum=1, maximum=4096)
-    magnetic_hidden: int = setting(128, "units of LSTM2 (MM-Loc: 128)", minimum=1, maximum=4096)
-    wifi_hidden: tuple[int, ...] = setting((128, 128, 128), "units of the Wi-Fi DNN's layers (MM-Loc)", minimum=1)
-    fusion_hidden: int = setting(128, "units of the layer over the joined features (MM-Loc: 128)", minimum=1)
-    inertial_step: int = setting(5, "samples that enter LSTM1 together, where none is given (MM-Loc: 1)", minimum=1)
-    magnetic_step: int = setting(5, "samples that enter LSTM2 together (MM-Loc: 1)", minimum=1)
-    representation: str = setting("positive", "how Wi-Fi levels become numbers", choices=REPRESENTATIONS)
-    dropout: float = setting(0.2, "share of the joined features dropped in training", minimum=0.0, maximum=0.9)
-    adapt: str = setting(
-        "freeze",
-        "freeze: a given LSTM1 stays as it is; fine_tune: it is trained on; scratch: its sizes only",
-        choices=("freeze", "fine_tune", "scratch"),
-    )
-    head: str = setting(
-        "regression", "regression: x and y (the paper's); heatmap: a probability for each cell of the surveyed places",
-        choices=("regression", "heatmap"),
-    )  # fmt: skip
-    heatmap: HeatmapSettings = group(HeatmapSettings)
-
-    def check(self) -> None:
-        """Refuse a Wi-Fi network without layers."""
-        if not self.wifi_hidden:
-            raise ConfigError("wifi_hidden: [] must be at least one layer")
-
-
-class MmlocModelConfig(ModalitySettings):
-    """The part of method mmloc_plus's configuration that a trained model needs."""
-
-    network: MmlocSettings = group(MmlocSettings)
-    follow: FollowSettings = group(FollowSettings)
-
-    def check(self) -> None:
-        """Refuse modalities that cannot tell a place, and steps that leave less than two time steps."""
-        super().check()
-        if not {"mag", "wifi"} & set(self.modalities):
-            raise ConfigError(f"modalities: {list(self.modalities)!r} cannot tell a place; add mag or wifi")
-        pairs = (("inertial_step", self.inertial.length, "inertial"), ("magnetic_step", self.window.length, "window"))
-        for name, length, owner in pairs:
-            if (step := getattr(self.network, name)) * 2 > length:
-                raise ConfigError(f"network.{name}: {step} is over half of {owner}.length {length}")
+from mail_localization.models.mmloc_localizer import MmlocPredictor
+from mail_localization.models.mmloc_settings import MmlocSettings, model_config, network_tensors
+from mail_localization.models.regressor import PositionRegressor, state
+from mail_localization.preprocess.modalities import MODALITIES
+from mail_localization.types import FloatArray
 
 
 class MmlocPlus(PositionRegressor):
@@ -125,3 +83,39 @@ class MmlocPlus(PositionRegressor):
         if isinstance(self.head, HeatmapHead):
             return self.head.cross_entropy(self.head(self.features(*inputs)), positions)
         return super().training_loss(inputs, positions, kind)
+
+
+class TorchMmloc:
+    """A trained MmlocPlus as the network of an MmlocPredictor."""
+
+    def __init__(self, model: MmlocPlus) -> None:
+        self._model = model.eval().requires_grad_(False)
+
+    def __call__(self, *inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return positions (B, 2), m, or a heat map's logits (B, M), for inputs as MmlocPlus takes them."""
+        with torch.inference_mode():
+            hidden = self._model.features(*(torch.from_numpy(array) for array in inputs))
+            outputs = self._model.head(hidden)
+            if not isinstance(self._model.head, HeatmapHead):
+                outputs = self._model.metres(outputs)
+        made: npt.NDArray[np.float32] = outputs.numpy()
+        return made
+
+
+def predictor_of(model: MmlocPlus, covariances: FloatArray) -> MmlocPredictor:
+    """Return a predictor over a network, with the covariances (8, 2, 2) for each set of modalities, m^2."""
+    heatmap = None
+    if isinstance(model.head, HeatmapHead):
+        heatmap = Heatmap(model.settings.heatmap, model.head.centres.double().cpu().numpy())
+    return MmlocPredictor(TorchMmloc(model), heatmap, covariances)
+
+
+def load_network(card: ModelCard, tensors: Tensors) -> TorchMmloc:
+    """Return the network of a loaded model folder."""
+    with reading_tensors(card):
+        config, weights = model_config(card.settings), network_tensors(tensors)
+        columns = weights["dnn.0.weight"].shape[1] if "wifi" in config.modalities else 0
+        cells = len(weights["head.centres"]) if config.network.head == "heatmap" else 0
+        model = MmlocPlus(config.network, config.modalities, columns, cells)
+        model.load_state_dict(state(weights))
+    return TorchMmloc(model)

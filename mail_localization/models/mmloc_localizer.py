@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mail_localization.estimator import Estimator
 from mail_localization.matching.follower import Follower, PositionScores, Raster, Scores, Way
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
-from mail_localization.models.heatmap import HeatmapHead
-from mail_localization.models.mmloc import MmlocModelConfig, MmlocPlus
-from mail_localization.models.regressor import state
+from mail_localization.models.heatmap import Heatmap
+from mail_localization.models.mmloc_settings import NETWORK, MmlocModelConfig, model_config
 from mail_localization.motion.tracker import Motion, MotionCalibration
 from mail_localization.preprocess.modal_batch import ModalFrontEnd, NetworkInputs
 from mail_localization.preprocess.modalities import MODALITIES, ModalWindow, ModalWindows
@@ -28,8 +25,6 @@ from mail_localization.types import FloatArray, Mode, PoseEstimate, Sample
 METHOD = "mmloc_plus"
 PATTERNS = 2 ** len(MODALITIES)
 """Ways in which modalities can be missing."""
-NETWORK = "network."
-"""What the names of the network's tensors begin with in a model folder."""
 
 Motions = list[Motion] | None
 """The way from the instant before; None where it is not known."""
@@ -48,33 +43,33 @@ class Instant:
     """(M,) of the heat map's cells; None without one."""
 
 
+class ModalNetwork(Protocol):
+    """A trained network over several modalities."""
+
+    def __call__(self, *inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return positions (B, 2), m, or a heat map's logits (B, M), for NetworkInputs."""
+
+
 class MmlocPredictor:
     """A trained network with what is known of its errors."""
 
-    def __init__(self, model: MmlocPlus, covariances: FloatArray) -> None:
-        self._model = model.eval().requires_grad_(False)
+    def __init__(self, network: ModalNetwork, heatmap: Heatmap | None, covariances: FloatArray) -> None:
+        """Take what the network says as positions or, where there is a heat map, as the logits of its cells."""
+        self.network, self.heatmap = network, heatmap
         self._covariances = covariances
-        if self.heatmap is not None:
-            self._near = self.heatmap.neighbours()
-
-    @property
-    def heatmap(self) -> HeatmapHead | None:
-        """The head that gives cells a probability, if that is the one."""
-        return self._model.head if isinstance(self._model.head, HeatmapHead) else None
 
     def predict(self, inputs: NetworkInputs) -> list[Instant]:
         """Return what each instant says."""
         covariances = self._covariances[patterns(inputs[3])]
-        with torch.inference_mode():
-            tensors = [torch.from_numpy(array) for array in inputs]
-            if self.heatmap is None:
-                positions = self._model(*tensors).double().numpy()
-                return [Instant(xy, covariance) for xy, covariance in zip(positions, covariances, strict=True)]
-            maps = torch.softmax(self.heatmap(self._model.features(*tensors)), dim=1)
-            peaks = self.heatmap.peaks(maps, self._near)
+        outputs = self.network(*inputs)
+        if self.heatmap is None:
+            positions = outputs.astype(np.float64)
+            return [Instant(xy, covariance) for xy, covariance in zip(positions, covariances, strict=True)]
+        maps = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        maps /= maps.sum(axis=1, keepdims=True)
         return [
             Instant(modes[0].mean, covariance[0, 0] * spread, modes, map_)
-            for (modes, spread), covariance, map_ in zip(peaks, covariances, maps.numpy(), strict=True)
+            for (modes, spread), covariance, map_ in zip(self.heatmap.peaks(maps), covariances, maps, strict=True)
         ]
 
 
@@ -101,14 +96,13 @@ class MmlocLocalizer(Estimator):
         super().__init__()
         self._windows = ModalWindows(config)
         self._front_end = front_end
-        self._predictor = predictor
+        self.predictor = predictor
         self._way = self._follower = self._raster = None
         if calibration is not None:
             self._way = Way(config.follow.motion, calibration)
             self._follower = Follower(config.follow, calibration)
             if predictor.heatmap is not None:
-                centres = predictor.heatmap.centres.double().numpy()
-                self._raster = Raster(centres, config.network.heatmap.cell)
+                self._raster = Raster(predictor.heatmap.centres, config.network.heatmap.cell)
         self.inputs = self._windows.inputs | (self._way.inputs if self._way is not None else frozenset())
 
     @property
@@ -161,7 +155,7 @@ class MmlocLocalizer(Estimator):
         return window, None if self._way is None else self._way.take(window.t_ns)
 
     def _instants(self, due: Sequence[tuple[ModalWindow, Motions]]) -> list[tuple[int, Motions, Instant]]:
-        found = self._predictor.predict(self._front_end.inputs(self._front_end.batch([window for window, _ in due])))
+        found = self.predictor.predict(self._front_end.inputs(self._front_end.batch([window for window, _ in due])))
         return [(window.t_ns, motions, instant) for (window, motions), instant in zip(due, found, strict=True)]
 
     def _estimate(self, t_ns: int, motions: Motions, instant: Instant) -> PoseEstimate:
@@ -171,28 +165,18 @@ class MmlocLocalizer(Estimator):
         return PoseEstimate(t_ns, cloud.modes[0].mean, cloud.covariance_about_mode, cloud.modes)
 
 
-def load(card: ModelCard, tensors: Tensors, hop: int) -> MmlocLocalizer:
-    """Return the Localizer of a loaded model folder."""
+def load(card: ModelCard, tensors: Tensors, hop: int, network: ModalNetwork) -> MmlocLocalizer:
+    """Return the Localizer of a loaded model folder, with the network that a backend made of it."""
     config = model_config(card.settings, hop)
     with reading_tensors(card):
         access_points = AccessPoints.from_tensors(tensors) if "wifi" in config.modalities else None
-        weights = {name.removeprefix(NETWORK): array for name, array in tensors.items() if name.startswith(NETWORK)}
-        cells = len(weights["head.centres"]) if config.network.head == "heatmap" else 0
-        columns = len(access_points) if access_points is not None else 0
-        model = MmlocPlus(config.network, config.modalities, columns, cells)
-        model.load_state_dict(state(weights))
+        heatmap = None
+        if config.network.head == "heatmap":
+            centres = tensors[f"{NETWORK}head.centres"].astype(np.float64)
+            heatmap = Heatmap(config.network.heatmap, centres)
         covariances = tensors["covariances"].astype(np.float64)
         if covariances.shape != (PATTERNS, 2, 2):
             raise ValueError(f"covariances of shape {covariances.shape}, expected {(PATTERNS, 2, 2)}")
         calibration = MotionCalibration.from_tensors(tensors) if config.follow.use == "on" else None
     front_end = ModalFrontEnd(config, access_points, config.network.representation)
-    return MmlocLocalizer(config, front_end, MmlocPredictor(model, covariances), calibration)
-
-
-def model_config(settings: dict[str, Any], hop: int = 0) -> MmlocModelConfig:
-    """Read the model's part of a card's settings."""
-    known = {field.name for field in dataclasses.fields(MmlocModelConfig)}  # type: ignore[arg-type]
-    own = {name: value for name, value in settings.items() if name in known}
-    if hop:
-        own["window"] = {**own.get("window", {}), "hop": hop}
-    return MmlocModelConfig.from_mapping(own, "model.json")
+    return MmlocLocalizer(config, front_end, MmlocPredictor(network, heatmap, covariances), calibration)

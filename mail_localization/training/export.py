@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mail_localization.data.recording import Recording, Topics
 from mail_localization.errors import MissingDependencyError, ModelError, TrainingError
-from mail_localization.localizer import WindowedLocalizer, localizer_of
+from mail_localization.localizer import localizer_of
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, save_model
 from mail_localization.models.backend import NETWORK_FILE
 from mail_localization.models.exported.graph import OPSET
@@ -25,6 +25,7 @@ from mail_localization.training.options import TrainOptions
 GRAPHS = {
     "mail": "mail_localization.models.exported.mail",
     "jang": "mail_localization.models.exported.jang",
+    "mmloc_plus": "mail_localization.models.exported.mmloc",
 }
 """Methods that are a network -> the module that offers `graph(card, tensors)`."""
 TOLERANCE = 1e-5
@@ -87,9 +88,8 @@ def export_trained(folder: Path, recordings: Sequence[Path], options: TrainOptio
 
 def network_of(card: ModelCard, tensors: Tensors, backend: str) -> Any:
     """Return the network that a backend runs, as the model's Localizer has it."""
-    localizer = localizer_of(card, tensors, backend=backend)
-    assert isinstance(localizer, WindowedLocalizer)
-    return localizer.predictor.network  # type: ignore[attr-defined]
+    localizer: Any = localizer_of(card, tensors, backend=backend)
+    return localizer.predictor.network
 
 
 def compared(make: Callable[[], Network], calls: Sequence[tuple[tuple[Array, ...], Array]], folder: Path) -> float:
@@ -138,10 +138,11 @@ def _real_calls(
     localizer: Any = localizer_of(card, tensors, backend="torch")
     localizer.batch = TOGETHER
     tap = localizer.predictor.network = _Tap(localizer.predictor.network)
+    # What follows the network's instants along a way takes them one by one.
+    drive = getattr(localizer, "instants", localizer.localize)
     for path in recordings:
         localizer.reset()
-        samples = Recording(path, topics).samples(localizer.inputs)
-        for _ in itertools.islice(localizer.localize(samples), BATCHES * TOGETHER):
+        for _ in itertools.islice(drive(Recording(path, topics).samples(localizer.inputs)), BATCHES * TOGETHER):
             pass
         full = [call for call in tap.calls if len(call[1]) == TOGETHER]
         if len(full) >= BATCHES:

@@ -25,9 +25,11 @@ from mail_localization.data.recording import Recording
 from mail_localization.data.splits import hold_out, separated, warn_if_unvisited
 from mail_localization.errors import TrainingError
 from mail_localization.models.artifact import Tensors, save_model
-from mail_localization.models.heatmap import HeatmapHead, surveyed_cells
-from mail_localization.models.mmloc import MmlocModelConfig, MmlocPlus
-from mail_localization.models.mmloc_localizer import METHOD, NETWORK, MmlocLocalizer, MmlocPredictor
+from mail_localization.models.heatmap import surveyed_cells
+from mail_localization.models.heatmap_head import HeatmapHead
+from mail_localization.models.mmloc import MmlocPlus, predictor_of
+from mail_localization.models.mmloc_localizer import METHOD, MmlocLocalizer, MmlocPredictor
+from mail_localization.models.mmloc_settings import NETWORK, MmlocModelConfig
 from mail_localization.models.regressor import state
 from mail_localization.motion.tracker import MotionCalibration
 from mail_localization.preprocess.modal_batch import ModalFrontEnd
@@ -158,7 +160,7 @@ def train_on(config: MmlocPlusConfig, survey: Survey, lstm1: Tensors, out: Path,
     tensors = {f"{NETWORK}{name}": value.numpy() for name, value in result.weights.items()}
     model.cpu().load_state_dict(result.weights)
     covariances = covariances_by_modality(model, validation, errors)
-    predictor = MmlocPredictor(model, covariances)
+    predictor = predictor_of(model, covariances)
     config, calibration, errors = _followed(config, front_end, predictor, survey, errors, options)
     done = result.progress
     card = model_card(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mail_localization.models.heatmap import HeatmapHead
-from mail_localization.models.mmloc import MmlocPlus
-from mail_localization.models.mmloc_localizer import PATTERNS, MmlocPredictor, patterns
+from mail_localization.models.mmloc import MmlocPlus, predictor_of
+from mail_localization.models.mmloc_localizer import PATTERNS, patterns
 from mail_localization.preprocess.modalities import MODALITIES
 from mail_localization.training.modal_examples import ModalExamples
 from mail_localization.training.provenance import second_moment
@@ -21,8 +20,8 @@ def covariances_by_modality(model: MmlocPlus, validation: ModalExamples, errors:
 
     For a heat map, which knows its own spread, the factor on it that makes the held-out errors as large as it says.
     """
-    predictor = MmlocPredictor(model, np.broadcast_to(np.eye(2), (PATTERNS, 2, 2)))
-    heatmap = isinstance(model.head, HeatmapHead)
+    predictor = predictor_of(model, np.broadcast_to(np.eye(2), (PATTERNS, 2, 2)))
+    heatmap = predictor.heatmap is not None
     covariances = np.broadcast_to(np.eye(2) if heatmap else second_moment(errors), (PATTERNS, 2, 2)).copy()
     there = patterns(validation.batch.mask)
     for pattern in range(PATTERNS):

@@ -45,7 +45,7 @@ def without_torch(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
 
 
-@pytest.mark.parametrize("method", ["mail", "jang"])
+@pytest.mark.parametrize("method", ["mail", "jang", "mmloc_plus"])
 def test_trained_network_evaluates_without_torch_to_the_same_errors(method: str, walks: Path, tmp_path: Path) -> None:
     model = trained(walks, tmp_path, method)
     done = without_torch("evaluate", model, "--bags", walks, "--out", tmp_path / "onnx", "--jobs", "1")
@@ -57,6 +57,16 @@ def test_trained_network_evaluates_without_torch_to_the_same_errors(method: str,
         for name in ("onnx", "torch")
     ]
     assert means[0] == pytest.approx(means[1], abs=1e-4)
+
+
+@pytest.mark.ros
+def test_live_node_runs_without_torch(walks: Path, tmp_path: Path) -> None:
+    model = trained(walks, tmp_path, "mail")
+    arguments = ("--bags", walks / "walk_0", "--out", tmp_path / "live", "--live", "--backend", "onnxruntime")
+    done = without_torch("evaluate", model, *arguments)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "live" / "summary.json").read_text())
+    assert summary["models"]["mail"]["n_estimates"] >= 15
 
 
 def test_without_torch_and_export_the_error_names_both_ways_out(walks: Path, tmp_path: Path) -> None:

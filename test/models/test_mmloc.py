@@ -6,7 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mail_localization.errors import ConfigError  # noqa: E402
-from mail_localization.models.mmloc import MmlocModelConfig, MmlocPlus, MmlocSettings  # noqa: E402
+from mail_localization.models.mmloc import MmlocPlus  # noqa: E402
+from mail_localization.models.mmloc_settings import MmlocModelConfig, MmlocSettings  # noqa: E402
 
 SMALL = MmlocSettings.from_mapping(
     {"inertial_hidden": 6, "magnetic_hidden": 5, "wifi_hidden": [4, 4], "fusion_hidden": 8, "dropout": 0.0}
