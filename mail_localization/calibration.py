@@ -81,6 +81,8 @@ class Calibration:
     """Independent errors that tell as much as those this was learned from; the fewer, the more room `stddev` leaves."""
     recordings: tuple[str, ...] = ()
     """Names of the recordings used."""
+    steady: float = 0.25
+    """Share of the covariance that errors had which last; the rest is room, and errors that jump: odometry tells."""
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Calibration | None:
@@ -93,9 +95,10 @@ class Calibration:
             return None
         try:
             names = [field.name for field in dataclasses.fields(cls) if field.name != "recordings"]
-            figures = {name: float(mapping[name]) for name in names}
+            # Folders of earlier versions do not tell what is steady.
+            figures = {name: float({"steady": cls.steady, **mapping}[name]) for name in names}
             for name, value in figures.items():
-                least, most = (0.0, 10.0) if name.endswith("_power") else (1e-9, 1e9)
+                least, most = (0.0, 10.0) if name.endswith("_power") else (1e-9, 1.0 if name == "steady" else 1e9)
                 if not least <= value <= most:
                     raise ValueError(f"{name} is {value!r}")
             return cls(**figures, recordings=tuple(map(str, mapping.get("recordings", ()))))

@@ -24,13 +24,17 @@ class Beacon(Estimator):
 
     def __init__(self, stddev: float = 5.0) -> None:
         super().__init__()
-        self._covariance = stddev**2 * np.eye(2)
+        self.state(stddev)
         self._counters: Counter[str] = Counter()
         self.started: list[float] = []
 
     @property
     def counters(self) -> Counter[str]:
         return self._counters
+
+    def state(self, stddev: float) -> None:
+        """State that standard deviation from now on, m per axis."""
+        self._covariance = stddev**2 * np.eye(2)
 
     def _reset(self) -> None:
         pass

@@ -17,8 +17,6 @@ _MEDIAN = 1.386
 """Median of chi-square with 2 degrees of freedom."""
 _RATIOS, _SEEDED = 40, 20
 _LEAST_STDDEV, _MOST_SCALE = 0.2, 4.0
-_CALIBRATED_SCALE = 0.25
-"""A covariance that is calibrated is not that far from the usual error."""
 _STANDING = 10.0
 """So many times longer do estimates err alike where the target stands: its window hears the same again."""
 _STEP = 0.4
@@ -27,7 +25,9 @@ _USUAL_SPEED = 1.0
 """m/s: a window of some time is one of some way."""
 _DOUBT, _TURN_DOUBT = 0.5, 0.02
 """What each estimate refused adds to the deviations while lost (in squares), m and rad."""
-_LASTING = 0.5
+_SURPRISE = 2.0
+"""Deviations from the expected error beyond which an estimate errs anew: those before do not tell its error."""
+_LASTING = 0.7
 """Share of the usual error that does not fade within a walk: of the survey, the device, the place."""
 _LEAST_WEIGHT = 0.01
 _FARTHEST = 1e7
@@ -57,7 +57,7 @@ class Corrector:
         self._least_scale = 0.0
         if calibration is not None:
             self._correlation_time = max(self._correlation_time, calibration.correlation_time)
-            self._least_scale = _CALIBRATED_SCALE
+            self._least_scale = calibration.steady
         self._counters = counters
         self._accepted: deque[bool] = deque(maxlen=settings.lost_after)
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
@@ -89,6 +89,11 @@ class Corrector:
         self._usual = _ratio(stddev**2, covariance)
         self._ratios.extend([_MEDIAN * self._usual] * _SEEDED)
 
+    def varying(self, covariance: FloatArray) -> float:
+        """Return the least error per axis, m, that changes along a walk, of estimates with a covariance (2, 2)."""
+        steady = 0.5 * self._least_scale * float(np.trace(covariance))
+        return max(math.sqrt((1.0 - _LASTING**2) * steady), _LEAST_STDDEV)
+
     def weigh(self, pose: PoseFilter, estimate: PoseEstimate, odom: PlanarTransform) -> None:
         """Correct the pose by an estimate of where the odometry was at `odom`, or refuse it."""
         predicted, spread = pose.predict(odom)
@@ -108,6 +113,8 @@ class Corrector:
         if moved:
             self._accepted.append(accepted)
         if accepted:
+            if pose.surprise(odom, mean, covariance) > _SURPRISE:
+                pose.fade(0.0, covariance)
             pose.correct(odom, mean, covariance)
             return
         self._counters["pose.contradicts_motion"] += 1

@@ -13,7 +13,7 @@ from mail_localization.config import Settings, group, setting
 from mail_localization.estimator import STREAMS, Estimator
 from mail_localization.motion.correction import CorrectionSettings, Corrector, sound
 from mail_localization.motion.odometry_path import OdometryPath
-from mail_localization.motion.places import APART, NEAR, Alignment, Places, align_places, left_over
+from mail_localization.motion.places import NEAR, Alignment, Places, align_places, left_over
 from mail_localization.motion.planar import PlanarTransform
 from mail_localization.motion.pose_filter import DriftSettings, PoseFilter
 from mail_localization.types import FloatArray, OdometrySample, PoseEstimate, Sample
@@ -39,11 +39,11 @@ class OdometryAidSettings(Settings):
     max_speed: float = setting(3.0, "a faster change is a jump of the odometry, not motion, m/s", minimum=0.1)
     settle: float = setting(
         15.0,
-        "way over which estimates must agree with the odometry to tell how its frame lies in the map, m",
+        "way on which estimates must agree with the odometry to tell how its frame lies in the map, m",
         minimum=5.0,
     )
     max_turn_stddev: float = setting(
-        0.15,
+        0.35,
         "a direction of the odometry in the map less certain than this is not used, rad",
         minimum=0.01,
         maximum=0.5,
@@ -257,7 +257,7 @@ class OdometryAided(Estimator):
         newest = self._path.newest
         for count in _RECENT if self._filter is not None else _RECENT[-1:]:
             ways, positions = self._places.newest(count)
-            found = align_places(ways, positions)
+            found = align_places(ways, positions, self._corrector.varying(estimate.covariance))
             if newest is not None and found is not None and self._beats(found, ways, positions):
                 here = found.map_T_odom @ newest[1]
                 state = np.array([here.x, here.y, found.map_T_odom.yaw])
@@ -270,7 +270,7 @@ class OdometryAided(Estimator):
 
     def _beats(self, found: Alignment, ways: FloatArray, positions: FloatArray) -> bool:
         """Tell whether an alignment is certain enough, and explains more places than the present one."""
-        agreed = APART * float(found.right.sum())
+        agreed = float(np.linalg.norm(np.diff(ways, axis=0), axis=1).sum() * found.right.mean())
         if agreed < self.settings.settle or found.turn_stddev > self.settings.max_turn_stddev:
             return False
         if self._filter is None:

@@ -26,6 +26,10 @@ NEAR = 3.0
 """Distances left of fewer scales than this are right positions."""
 CORRELATED = 5.0
 """Successive places err together: so many count as one."""
+_ODDS = math.log(20.0)
+"""Logarithm of how many times likelier an alignment must be than any that lies elsewhere."""
+_MEDIAN = 1.18
+"""Median of a distance in the plane, in standard deviations per axis."""
 _ROUNDS = 10
 _HYPOTHESES = 300
 """Pairs tried, evenly among all: half of the positions being right, a quarter of the pairs are."""
@@ -101,25 +105,30 @@ class Places:
         return pairs[:, 0], pairs[:, 1]
 
 
-def align_places(ways: FloatArray, positions: FloatArray) -> Alignment | None:
+def align_places(ways: FloatArray, positions: FloatArray, least: float = _LEAST_SCALE) -> Alignment | None:
     """Lay ways (n, 2), m, in `odom` onto positions (n, 2), m, in `map`; None where no way of doing so stands out.
 
     Each pair of places far enough apart is a hypothesis; the one whose median distance left is least tells how large
     a right position's error is, then the most likely one under errors of that size with heavy tails (Cauchy) is
-    refined. It must explain half of the places, and well more than any other hypothesis does.
+    refined. It must explain half of the places, and be far likelier than any hypothesis that lies elsewhere.
+
+    Args:
+        ways: where the odometry was.
+        positions: what was told there.
+        least: error of right positions per axis at least, m: those that err together agree better than they are.
     """
     turns, origins = _hypotheses(ways, positions)
     if len(turns) == 0:
         return None
     left = _left(turns, origins, ways, positions)
-    scale = max(float(np.median(left, axis=1).min()), _LEAST_SCALE)
-    likely = np.log1p((left / scale) ** 2).sum(axis=1)
-    best = int(likely.argmin())
-    alignment = _refined(float(turns[best]), origins[best], ways, positions, scale)
+    scale = max(float(np.median(left, axis=1).min()), _MEDIAN * least)
+    # Minus the log-likelihood of Cauchy's density in the plane.
+    unlikely = 1.5 * np.log1p((left / scale) ** 2).sum(axis=1) / CORRELATED
+    best = int(unlikely.argmin())
+    alignment = _refined(float(turns[best]), origins[best], ways, positions, scale, least)
     others = _elsewhere(turns, origins, alignment, ways[-1])
-    explained = int(alignment.right.sum())
-    rival = int((left[others] < NEAR * scale).sum(axis=1).max()) if others.any() else 0
-    return alignment if 2 * explained >= len(ways) and explained >= 1.5 * rival else None
+    alone = not others.any() or float(unlikely[others].min() - unlikely[best]) > _ODDS
+    return alignment if alone and 2 * int(alignment.right.sum()) >= len(ways) else None
 
 
 def left_over(map_T_odom: PlanarTransform, ways: FloatArray, positions: FloatArray) -> FloatArray:
@@ -156,7 +165,9 @@ def _turned(turns: FloatArray, ways: FloatArray) -> FloatArray:
     return np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
 
 
-def _refined(turn: float, origin: FloatArray, ways: FloatArray, positions: FloatArray, scale: float) -> Alignment:
+def _refined(
+    turn: float, origin: FloatArray, ways: FloatArray, positions: FloatArray, scale: float, least: float
+) -> Alignment:
     """Minimise Cauchy's sum by weighted Procrustes rounds, starting at a hypothesis."""
     for _ in range(_ROUNDS):
         left = np.linalg.norm(positions - origin - ways @ rotation(turn).T, axis=1)
@@ -168,9 +179,8 @@ def _refined(turn: float, origin: FloatArray, ways: FloatArray, positions: Float
         )
         origin = middle - rotation(turn) @ way_middle
     spread = float(weights @ (a**2).sum(axis=1))
-    # The median of a planar distance is 1.18 standard deviations per axis.
     right = left < NEAR * scale
-    stddev = max(float(np.median(left[right])) / 1.18, _LEAST_SCALE) if right.any() else scale
+    stddev = max(float(np.median(left[right])) / _MEDIAN, least) if right.any() else scale
     variance = CORRELATED * stddev**2
     turn_variance = min(variance / max(spread, 1e-6), math.pi**2)
     arm = rotation(turn) @ (ways[-1] - way_middle)
@@ -188,4 +198,6 @@ def _elsewhere(
     here = rotation(best.yaw) @ newest + (best.x, best.y)
     away = np.linalg.norm(origins + _turned(turns, newest[None]) - here, axis=1)
     turn = np.abs(np.angle(np.exp(1j * (turns - best.yaw))))
-    return np.asarray((away > max(5.0, 2 * NEAR * alignment.scale)) | (turn > 0.5))
+    # Within its own uncertainty another hypothesis is the same.
+    apart = max(0.5, 2.5 * alignment.turn_stddev)
+    return np.asarray((away > max(5.0, 2 * NEAR * alignment.scale)) | (turn > apart))

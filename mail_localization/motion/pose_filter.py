@@ -102,6 +102,13 @@ class PoseFilter:
         """Return the base's yaw in the map where the odometry was at `odom`, rad."""
         return wrapped(float(self._state[2]) + odom.yaw)
 
+    def surprise(self, odom: PlanarTransform, position: FloatArray, covariance: FloatArray) -> float:
+        """Return how far an estimate (2,) is from where base and common error make it expected, in deviations."""
+        back, jacobian = self._measured(odom)
+        off = position - self._state[:2] - self._state[3:] - back
+        expected = jacobian @ self._covariance @ jacobian.T + _WHITE * covariance
+        return math.sqrt(float(off @ np.linalg.solve(expected, off)))
+
     def correct(self, odom: PlanarTransform, position: FloatArray, covariance: FloatArray) -> None:
         """Take an estimate (2,), and its covariance (2, 2), of where the odometry was at `odom`."""
         back, jacobian = self._measured(odom)

@@ -24,6 +24,8 @@ _FEWEST = 2.0
 """Independent errors that are assumed at least: of a single one, no inflation makes a calibration."""
 _FOLDS, _BLOCKS = 10, 4
 """Parts that are judged by the others, at most: of several recordings, and of a single one."""
+_LASTING = 2
+"""Errors are steady that differ from most of those so many seconds before and after by little."""
 _MISSED = 0.05
 """Share of the errors that may lie outside of the region that is kept honest."""
 
@@ -45,6 +47,13 @@ class Judged:
         """Return some of the seconds."""
         parts = (self.offsets[chosen], self.covariances[chosen], self.disagreements[chosen])
         return Judged(self.name, *parts, self.device)
+
+    @property
+    def steady(self) -> Judged:
+        """The same without errors that jump: each is the median, per axis, of those around it."""
+        padded = np.pad(self.offsets, ((_LASTING, _LASTING), (0, 0)), constant_values=np.nan)
+        around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _LASTING + 1, axis=0)
+        return dataclasses.replace(self, offsets=np.nanmedian(around, axis=-1))
 
     @property
     def relative(self) -> FloatArray:
@@ -101,7 +110,9 @@ def fitted(judged: Sequence[Judged]) -> Calibration:
     samples = _independent(ratios, seconds)
     # A model calibrated on its own training recordings may have no errors at all.
     stddev = max(math.sqrt(0.5 * room(samples) * float(np.concatenate(ratios).mean())), SMALLEST)
-    return dataclasses.replace(shaped, stddev=stddev, correlation_time=seconds, samples=samples)
+    found = dataclasses.replace(shaped, stddev=stddev, correlation_time=seconds, samples=samples)
+    steady = 0.5 * float(np.concatenate([part.steady.nees(found) for part in judged]).mean())
+    return dataclasses.replace(found, steady=min(max(steady, 1e-9), 1.0))
 
 
 def room(samples: float) -> float:

@@ -10,9 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from surveys import SECOND_NS, START_NS
 
+from mail_localization.calibration import Calibration
 from mail_localization.motion.odometry_aid import OdometryAided
 from mail_localization.motion.planar import odom_T_base, wrapped
 from mail_localization.types import MagneticSample, OdometrySample, PoseEstimate, Sample
+
+
+def scans(seconds: int, stddev: float, seed: int, every: int = 3) -> list[Sample]:
+    """Odometry at 10 Hz on the square, and a position every few seconds that errs by metres, as Wi-Fi's does."""
+    rng = np.random.default_rng(seed)
+    samples = [s for s in drive(seconds) if isinstance(s, OdometrySample)]
+    for k in range(0, seconds, every):
+        told = np.array([truth(k).x, truth(k).y]) + stddev * rng.normal(size=2)
+        samples.append(MagneticSample(START_NS + k * SECOND_NS, (*told.tolist(), 0.0)))
+    return sorted(samples, key=lambda sample: sample.t_ns)
+
+
+def calibrated(stddev: float) -> Beacon:
+    """A beacon whose errors are known to last, and to be as large as it states."""
+    beacon = Beacon(stddev)
+    beacon.calibration = Calibration(
+        stddev=stddev, size=stddev, size_power=1.0, least_size=0.1, disagreement=0.5, disagreement_power=0.0,
+        correlation_time=40.0, samples=10.0, steady=1.0,
+    )  # fmt: skip
+    return beacon
 
 
 def test_odometry_is_laid_into_the_map_despite_aliases() -> None:
@@ -27,6 +48,43 @@ def test_odometry_is_laid_into_the_map_despite_aliases() -> None:
     assert len(known) > 50
     assert errors(known).max() < 1.0
     assert aided.counters["pose.contradicts_motion"] > 15
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sparse_positions_metres_off_tell_the_heading_within_a_minute(seed: int) -> None:
+    aided = OdometryAided(Beacon(stddev=3.0))
+    estimates = run(aided, scans(90, 3.0, seed))
+    joined = [e for e in estimates if e.yaw is not None]
+    assert joined and joined[0].t_ns - START_NS <= 60 * SECOND_NS
+    assert abs(wrapped(aided.map_T_odom().yaw - MAP_T_ODOM.yaw)) < 3 * joined[-1].yaw_stddev < 0.6
+    assert errors(joined[-10:]).mean() < 0.6 * 3.0 * math.sqrt(math.pi / 2)
+
+
+def test_error_shared_by_all_positions_stays_in_the_covariance() -> None:
+    beacon = calibrated(stddev=5.0)
+    # All are 5 m off to the same side, and so agree with the odometry to a hand's breadth.
+    joined = [
+        e for e in run(OdometryAided(beacon), drive(aliases=0.0, shift=np.array([3.0, 4.0]))) if e.yaw is not None
+    ]
+    off = [e.position - (t.x, t.y) for e in joined for t in [truth((e.t_ns - START_NS) * 1e-9)]]
+    nees = [float(o @ np.linalg.solve(e.covariance, o)) for o, e in zip(off, joined, strict=True)]
+    assert np.median(nees) > 0.3
+    assert max(nees) < 5.99
+
+
+def test_estimates_that_jump_while_it_stands_do_not_take_it_along() -> None:
+    beacon = calibrated(stddev=2.0)
+    aided = OdometryAided(beacon)
+    run(aided, drive(60.0, aliases=0.0, noise=0.1, shift=np.array([-0.5, 0.0])))
+    beacon.state(1.0)
+    odom, pose = MAP_T_ODOM.inverse() @ truth(59.9), truth(59.9)
+    positions = []
+    for k in range(80):
+        t_ns, jump = START_NS + 60 * SECOND_NS + k * SECOND_NS // 2, 0.0 if k < 20 else 1.5
+        run(aided, [OdometrySample(t_ns, odom.x, odom.y, odom.yaw), MagneticSample(t_ns, (pose.x + jump, pose.y, 0.0))])
+        positions.append(aided.carried().position[0])
+    # It did not move: what is told before and after are two errors of one place, and the truth may be between.
+    assert 0.5 < positions[-1] - positions[19] < 1.2
 
 
 def test_heading_is_that_of_the_base_in_the_map() -> None:

@@ -86,6 +86,18 @@ def test_recordings_that_differ_tell_less_than_their_length() -> None:
     assert fitted(unlike).samples < 2
 
 
+def test_errors_that_jump_are_told_from_those_that_last() -> None:
+    apart = np.zeros(400)
+    jumping, lasting = np.zeros((400, 2)), np.zeros((400, 2))
+    jumping[::8] = 20.0
+    lasting[160:210] = 20.0
+    stated = np.tile(np.eye(2), (400, 1, 1))
+    assert fitted([Judged("walk", jumping, stated, apart)]).steady < 0.01
+    # The room for few errors is not of what was seen.
+    found = fitted([Judged("walk", lasting, stated, apart)])
+    assert found.steady == pytest.approx(1 / room(found.samples), rel=0.1)
+
+
 def test_heavy_tails_are_covered_as_well() -> None:
     rng = np.random.default_rng(0)
     stddevs = np.where(rng.random(3000) < 0.1, 10.0, 0.5)
