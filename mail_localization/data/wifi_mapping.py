@@ -78,6 +78,12 @@ class WifiMapping:
             if not inside:
                 path.read(msg)
 
+    def is_single(self, msg: Any) -> bool:
+        """Tell whether messages hold one access point each; a message that may be empty shows it by its fields."""
+        if "text" in self._paths:
+            return self._settings.layout == "single"
+        return self._layout(msg) == "single"
+
     def _require_paths(self, msg: Any) -> None:
         missing = [f"wifi.{name}" for name in ("bssid", "rssi") if name not in self._paths]
         if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from rclpy.subscription import Subscription
 
 MOST_AT_ONCE = 20
 """Messages taken in one turn of the executor, which costs as much as several messages."""
+Receiver = Callable[[Any], None]
 _Head = tuple[float, Any]
 """When a message arrived, ns, and the message."""
 
@@ -21,16 +23,24 @@ class ArrivalOrder:
     backlog at different speeds, seconds apart, and windows over two of them find nothing that belongs together.
     """
 
-    def __init__(self, hand_on: Callable[[str, Any], None]) -> None:
-        """Take what is given the stream and the message."""
-        self._hand_on = hand_on
+    def __init__(self) -> None:
+        self._receivers: dict[str, Receiver] = {}
         self._subscriptions: dict[str, Subscription] = {}
 
+    def callback(self, stream: str, receive: Receiver) -> Callable[[Any, Mapping[str, Any]], None]:
+        """Return the callback of a stream's subscription, to `add` once there is one; `receive` gets its messages."""
+        self._receivers[stream] = receive
+        return functools.partial(self._take, stream)
+
     def add(self, stream: str, subscription: Subscription) -> None:
-        """Read a subscription too; `take` is to be its callback."""
+        """Read this subscription whenever there is a message of any."""
         self._subscriptions[stream] = subscription
 
-    def take(self, stream: str, msg: Any, info: Mapping[str, Any]) -> None:
+    def remove(self, stream: str) -> None:
+        """Read a stream's subscription no longer."""
+        self._subscriptions.pop(stream, None)
+
+    def _take(self, stream: str, msg: Any, info: Mapping[str, Any]) -> None:
         """Hand on a message that the executor took, and what waits in all subscriptions, the oldest first."""
         heads: dict[str, _Head] = {stream: (_arrived(info), msg)}
         waiting = set(self._subscriptions)
@@ -45,11 +55,11 @@ class ArrivalOrder:
                 if not heads:
                     return
                 first = min(heads, key=lambda name: heads[name][0])
-                self._hand_on(first, heads.pop(first)[1])
+                self._receivers[first](heads.pop(first)[1])
         finally:
             # Taken is taken: also where the next one could not be read, or the turn is over.
             for name in sorted(heads, key=lambda name: heads[name][0]):
-                self._hand_on(name, heads[name][1])
+                self._receivers[name](heads[name][1])
 
     def _next(self, stream: str) -> _Head | None:
         subscription = self._subscriptions[stream]

@@ -46,7 +46,7 @@ class Inputs:
         self._wifi: WifiInput | None = None
         self._tf: TfOdometry | None = None
         self._subscriptions: list[Any] = []
-        self._arrivals = ArrivalOrder(self.receive)
+        self._arrivals = ArrivalOrder()
         try:
             self._open(given)
         except Exception:
@@ -60,9 +60,11 @@ class Inputs:
             self._arrivals.add(stream, subscription)
             self._subscriptions.append(subscription)
         if from_tf:
-            self._tf = TfOdometry(self._node, given.odom_frame_id, given.base_frame_id, self.receive_odometry)
+            frames = given.odom_frame_id, given.base_frame_id
+            self._tf = TfOdometry(self._node, *frames, self.receive_odometry, self._arrivals)
         if "wifi" in self._session.inputs:
-            self._wifi = WifiInput(self._node, given.wifi, TOPICS["wifi"], self.receive_wifi, self._problems)
+            topic, receive = TOPICS["wifi"], self.receive_wifi
+            self._wifi = WifiInput(self._node, given.wifi, topic, receive, self._problems, self._arrivals)
         start = self._node.create_subscription(PoseWithCovarianceStamped, "initialpose", self.receive_start, 1)
         self._subscriptions.append(start)
 
@@ -127,7 +129,7 @@ class Inputs:
             return self._node.create_subscription(
                 TYPES[stream],
                 TOPICS[stream],
-                functools.partial(self._arrivals.take, stream),
+                self._arrivals.callback(stream, functools.partial(self.receive, stream)),
                 QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
                 event_callbacks=events,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),

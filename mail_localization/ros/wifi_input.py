@@ -17,6 +17,7 @@ from rclpy.subscription import Subscription
 from mail_localization.data.wifi_mapping import WifiMapping, WifiMappingSettings
 from mail_localization.data.wifi_settings import full_type
 from mail_localization.errors import ConfigError, MailLocalizationError
+from mail_localization.ros.arrival import ArrivalOrder
 from mail_localization.ros.message_types import message_class
 from mail_localization.types import WifiScan
 
@@ -24,6 +25,10 @@ LOOK_PERIOD = 0.5
 """Time between two looks for a publisher and for a gathered scan that is complete, s."""
 MAX_BYTES = 2 << 20
 """Longest message decoded: the largest scan is a tenth of it."""
+DEPTH, DEPTH_OF_SINGLES = 5, 50
+"""Messages kept: scans come once a second or less; where each access point is a message, a scan is a burst of them.
+Fast DDS keeps the memory of the largest message that ever lay in each place of a queue (its payload pool has two
+places more): 50 places kept 45 MB of a sender's bombs, 5 keep 7 MB."""
 _WARN_PERIOD = 5.0
 
 
@@ -41,11 +46,12 @@ class WifiInput:
         topic: str,
         callback: Callable[[WifiScan], None],
         problems: Counter[str],
-        depth: int = 50,
+        arrivals: ArrivalOrder | None = None,
     ) -> None:
-        """Count what is refused in `problems`, under names that begin with `wifi.`."""
+        """Count what is refused in `problems` as `wifi.REASON`; `arrivals` are the queues read as one with this."""
         self._node, self._settings, self._topic = node, settings, topic
-        self._callback, self._problems, self._depth = callback, problems, depth
+        self._callback, self._problems = callback, problems
+        self._arrivals = ArrivalOrder() if arrivals is None else arrivals
         self._subscription: Subscription | None = None
         self._type, self._trouble = "", ""
         self._refused: set[str] = set()
@@ -101,15 +107,17 @@ class WifiInput:
     def _subscribe(self, name: str) -> None:
         kind = message_class(name)
         mapping = WifiMapping(self._settings, name, self._problems)
-        mapping.check(kind())
+        empty = kind()
+        mapping.check(empty)
+        depth = DEPTH_OF_SINGLES if mapping.is_single(empty) else DEPTH
         # First: within a process, a topic has one type.
         self._unsubscribe()
         try:
             self._subscription = self._node.create_subscription(
                 kind,
                 self._topic,
-                self._receive,
-                QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
+                self._arrivals.callback("wifi", self._receive),
+                QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
                 # Best effort fits any publisher: there are only losses to hear of.
                 event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost, use_default_callbacks=False),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -118,9 +126,11 @@ class WifiInput:
             )
         except RuntimeError as err:
             raise ConfigError(f"{name} cannot be subscribed to: {str(err).split(', at /')[0]}") from err
+        self._arrivals.add("wifi", self._subscription)
         self._kind, self._mapping, self._type, self._trouble = kind, mapping, name, ""
 
     def _unsubscribe(self) -> None:
+        self._arrivals.remove("wifi")
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None

@@ -35,11 +35,10 @@ def heard() -> list[tuple[str, int]]:
 @pytest.fixture
 def publishers(node: Node, heard: list[tuple[str, int]]) -> dict[str, Publisher]:
     """Publishers of two topics that one ArrivalOrder reads into `heard`."""
-    arrivals = ArrivalOrder(lambda stream, msg: heard.append((stream, msg.data)))
-    made = {}
+    arrivals, made = ArrivalOrder(), {}
     for topic in (FAST, SLOW):
-        subscription = node.create_subscription(Int64, topic, functools.partial(arrivals.take, topic), DEPTH)
-        arrivals.add(topic, subscription)
+        receive = functools.partial(lambda topic, msg: heard.append((topic, msg.data)), topic)
+        arrivals.add(topic, node.create_subscription(Int64, topic, arrivals.callback(topic, receive), DEPTH))
         made[topic] = node.create_publisher(Int64, topic, DEPTH)
     deadline = time.monotonic() + 10.0
     while not all(publisher.get_subscription_count() for publisher in made.values()):
@@ -81,13 +80,25 @@ def test_burst_of_one_topic_does_not_hold_back_another(node, publishers, heard) 
 
 
 def test_message_that_cannot_be_read_takes_no_other_with_it(node, publishers, heard) -> None:
-    arrivals = ArrivalOrder(lambda stream, msg: heard.append((stream, msg)))
-    broken = node.create_subscription(Int64, SLOW, lambda msg: None, DEPTH, raw=False)
+    arrivals = ArrivalOrder()
+    take = arrivals.callback(FAST, lambda msg: heard.append((FAST, msg)))
+    broken = node.create_subscription(Int64, SLOW, arrivals.callback(SLOW, lambda msg: None), DEPTH)
     # What rclpy raises where a field cannot be converted: the type asked for has no such support.
     broken.msg_type = int
     arrivals.add(SLOW, broken)
     publishers[SLOW].publish(Int64(data=1))
     time.sleep(0.2)
     with pytest.raises(Exception):  # noqa: B017  # of the binding, without a class of its own
-        arrivals.take(FAST, 7, {"received_timestamp": 1})
+        take(7, {"received_timestamp": 1})
+    assert heard == [(FAST, 7)]
+
+
+def test_stream_removed_is_read_no_longer(node, publishers, heard) -> None:
+    arrivals = ArrivalOrder()
+    take = arrivals.callback(FAST, lambda msg: heard.append((FAST, msg)))
+    other = node.create_subscription(Int64, SLOW, arrivals.callback(SLOW, lambda msg: heard.append((SLOW, msg))), DEPTH)
+    arrivals.add(SLOW, other)
+    arrivals.remove(SLOW)
+    node.destroy_subscription(other)
+    take(7, {"received_timestamp": 1})
     assert heard == [(FAST, 7)]

@@ -19,7 +19,7 @@ from std_msgs.msg import Int32, String
 from mail_localization.data.wifi_mapping import WifiMappingSettings
 from mail_localization.errors import ConfigError
 from mail_localization.ros.conversions import time_to_msg, wifi_to_msg
-from mail_localization.ros.wifi_input import MAX_BYTES, WifiInput, lost
+from mail_localization.ros.wifi_input import DEPTH, DEPTH_OF_SINGLES, MAX_BYTES, WifiInput, lost
 from mail_localization.types import WifiReading, WifiScan
 
 T = 1_700_000_000_123_456_789
@@ -211,3 +211,16 @@ def test_reliability_can_be_overridden_and_the_topic_remapped() -> None:
 def test_lost_messages_are_counted_as_what_they_are(told: int, counted: int) -> None:
     """Fast DDS tells 2^31 - 1 where a fragment of one large message went missing."""
     assert lost(SimpleNamespace(total_count_change=told)) == counted
+
+
+@pytest.mark.parametrize(
+    ("settings", "depth"),
+    [
+        ({"type": "std_msgs/String"}, DEPTH),
+        ({"type": "diagnostic_msgs/KeyValue", "bssid": "key", "rssi": "value"}, DEPTH_OF_SINGLES),
+        ({"type": "sensor_msgs/JointState", "bssid": "name", "rssi": "position"}, DEPTH),
+    ],
+)
+def test_queue_is_no_longer_than_a_scan_needs(hear, settings: dict[str, str], depth: int) -> None:
+    # What a sender's largest messages make DDS hold for good grows with it.
+    assert hear(**settings).input._subscription.qos_profile.depth == depth
