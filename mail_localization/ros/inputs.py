@@ -21,7 +21,7 @@ from sensor_msgs.msg import Imu, MagneticField
 from mail_localization.errors import ConfigError, MailLocalizationError
 from mail_localization.localizer import START_STDDEV
 from mail_localization.ros import conversions
-from mail_localization.ros.arrival import ArrivalOrder
+from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import NodeSettings
 from mail_localization.ros.tf_odometry import TfOdometry
@@ -46,7 +46,7 @@ class Inputs:
         self._wifi: WifiInput | None = None
         self._tf: TfOdometry | None = None
         self._subscriptions: list[Any] = []
-        self._arrivals = ArrivalOrder()
+        self._queue = MergedQueue()
         try:
             self._open(given)
         except Exception:
@@ -57,14 +57,14 @@ class Inputs:
         from_tf = given.odom_source == "tf"
         for stream in sorted(self._session.inputs - {"wifi", "odom" if from_tf else ""}):
             subscription = self._subscribe(stream)
-            self._arrivals.add(stream, subscription)
+            self._queue.add(stream, subscription)
             self._subscriptions.append(subscription)
         if from_tf:
             frames = given.odom_frame_id, given.base_frame_id
-            self._tf = TfOdometry(self._node, *frames, self.receive_odometry, self._arrivals)
+            self._tf = TfOdometry(self._node, *frames, self.receive_odometry, self._queue)
         if "wifi" in self._session.inputs:
             topic, receive = TOPICS["wifi"], self.receive_wifi
-            self._wifi = WifiInput(self._node, given.wifi, topic, receive, self._problems, self._arrivals)
+            self._wifi = WifiInput(self._node, given.wifi, topic, receive, self._problems, self._queue)
         start = self._node.create_subscription(PoseWithCovarianceStamped, "initialpose", self.receive_start, 1)
         self._subscriptions.append(start)
 
@@ -129,7 +129,7 @@ class Inputs:
             return self._node.create_subscription(
                 TYPES[stream],
                 TOPICS[stream],
-                self._arrivals.callback(stream, functools.partial(self.receive, stream)),
+                self._queue.callback(stream, functools.partial(self.receive, stream)),
                 QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
                 event_callbacks=events,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),

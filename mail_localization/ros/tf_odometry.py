@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from mail_localization.data.messages import stamp_ns
-from mail_localization.ros.arrival import ArrivalOrder
+from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.types import FloatArray, OdometrySample
 
 MISSING = (
@@ -66,10 +66,10 @@ class TfOdometry:
         parent: str,
         child: str,
         callback: Callable[[OdometrySample], None],
-        arrivals: ArrivalOrder | None = None,
+        queue: MergedQueue | None = None,
     ) -> None:
-        """Take the queues that are read as one with /tf, if there are others."""
-        self._arrivals = ArrivalOrder() if arrivals is None else arrivals
+        """Take the queue that /tf is read in, with others."""
+        self._queue = MergedQueue() if queue is None else queue
         self._node, self._callback = node, callback
         self._tree = FrameTree(parent, child)
         self._subscriptions: list[Any] = []
@@ -81,14 +81,14 @@ class TfOdometry:
         # As tf2's own listener does it.
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._subscriptions = [
-            node.create_subscription(TFMessage, "/tf", self._arrivals.callback("tf", self.receive), 100),
+            node.create_subscription(TFMessage, "/tf", self._queue.callback("tf", self.receive), 100),
             node.create_subscription(TFMessage, "/tf_static", self.receive_static, latched),
         ]
-        self._arrivals.add("tf", self._subscriptions[0])
+        self._queue.add("tf", self._subscriptions[0])
 
     def destroy(self) -> None:
         """Stop listening."""
-        self._arrivals.remove("tf")
+        self._queue.remove("tf")
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()

@@ -17,7 +17,7 @@ from rclpy.subscription import Subscription
 from mail_localization.data.wifi_mapping import WifiMapping, WifiMappingSettings
 from mail_localization.data.wifi_settings import full_type
 from mail_localization.errors import ConfigError, MailLocalizationError
-from mail_localization.ros.arrival import ArrivalOrder
+from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.ros.message_types import message_class
 from mail_localization.types import WifiScan
 
@@ -46,12 +46,12 @@ class WifiInput:
         topic: str,
         callback: Callable[[WifiScan], None],
         problems: Counter[str],
-        arrivals: ArrivalOrder | None = None,
+        queue: MergedQueue | None = None,
     ) -> None:
-        """Count what is refused in `problems` as `wifi.REASON`; `arrivals` are the queues read as one with this."""
+        """Count what is refused in `problems` as `wifi.REASON`; `queue` holds what is read as one with this."""
         self._node, self._settings, self._topic = node, settings, topic
         self._callback, self._problems = callback, problems
-        self._arrivals = ArrivalOrder() if arrivals is None else arrivals
+        self._queue = MergedQueue() if queue is None else queue
         self._subscription: Subscription | None = None
         self._type, self._trouble = "", ""
         self._refused: set[str] = set()
@@ -116,7 +116,7 @@ class WifiInput:
             self._subscription = self._node.create_subscription(
                 kind,
                 self._topic,
-                self._arrivals.callback("wifi", self._receive),
+                self._queue.callback("wifi", self._receive),
                 QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
                 # Best effort fits any publisher: there are only losses to hear of.
                 event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost, use_default_callbacks=False),
@@ -126,11 +126,11 @@ class WifiInput:
             )
         except RuntimeError as err:
             raise ConfigError(f"{name} cannot be subscribed to: {str(err).split(', at /')[0]}") from err
-        self._arrivals.add("wifi", self._subscription)
+        self._queue.add("wifi", self._subscription)
         self._kind, self._mapping, self._type, self._trouble = kind, mapping, name, ""
 
     def _unsubscribe(self) -> None:
-        self._arrivals.remove("wifi")
+        self._queue.remove("wifi")
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None

@@ -1,4 +1,4 @@
-"""Several subscriptions read as one queue: whatever waits in them is handed on in the order of its arrival."""
+"""Several subscriptions read as one queue: whatever waits in them is handed on in the order in which it was sent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MOST_AT_ONCE = 20
 """Messages taken in one turn of the executor, which costs as much as several messages."""
 Receiver = Callable[[Any], None]
 _Head = tuple[float, Any]
-"""When a message arrived, ns, and the message."""
+"""When a message was sent, ns, and the message."""
 
 
-class ArrivalOrder:
+class MergedQueue:
     """Take a message and all that wait with it, so that a burst is soon over and no stream runs ahead of another.
 
     The executor itself takes one message of every subscription a turn. Streams of different rates then leave a
@@ -42,7 +42,7 @@ class ArrivalOrder:
 
     def _take(self, stream: str, msg: Any, info: Mapping[str, Any]) -> None:
         """Hand on a message that the executor took, and what waits in all subscriptions, the oldest first."""
-        heads: dict[str, _Head] = {stream: (_arrived(info), msg)}
+        heads: dict[str, _Head] = {stream: (_sent(info), msg)}
         waiting = set(self._subscriptions)
         try:
             for _ in range(MOST_AT_ONCE):
@@ -65,9 +65,10 @@ class ArrivalOrder:
         subscription = self._subscriptions[stream]
         with subscription.handle:
             taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-        return None if taken is None else (_arrived(taken[1]), taken[0])
+        return None if taken is None else (_sent(taken[1]), taken[0])
 
 
-def _arrived(info: Mapping[str, Any]) -> float:
-    """Return when a message was received, or sent where the middleware tells no more (Cyclone DDS), ns."""
-    return info.get("received_timestamp") or info.get("source_timestamp") or -math.inf
+def _sent(info: Mapping[str, Any]) -> float:
+    """Return when a message was sent, ns, by the clock of its sender's machine; or received, where that is unknown."""
+    # By its reception a message would count as new that a reliable sender had to keep while our queue was full.
+    return info.get("source_timestamp") or info.get("received_timestamp") or -math.inf

@@ -1,4 +1,4 @@
-"""A backlog of several topics is read in the order in which it came."""
+"""A backlog of several topics is read in the order in which it was sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Int64
 
-from mail_localization.ros.arrival import MOST_AT_ONCE, ArrivalOrder
+from mail_localization.ros.merged_queue import MOST_AT_ONCE, MergedQueue
 
 FAST, SLOW = "fast", "slow"
 DEPTH = QoSProfile(depth=1000)
@@ -23,7 +23,7 @@ DEPTH = QoSProfile(depth=1000)
 @pytest.fixture
 def node() -> Iterator[Node]:
     rclpy.init(args=[])
-    yield rclpy.create_node("arrival")
+    yield rclpy.create_node("queue")
     rclpy.try_shutdown()
 
 
@@ -34,11 +34,11 @@ def heard() -> list[tuple[str, int]]:
 
 @pytest.fixture
 def publishers(node: Node, heard: list[tuple[str, int]]) -> dict[str, Publisher]:
-    """Publishers of two topics that one ArrivalOrder reads into `heard`."""
-    arrivals, made = ArrivalOrder(), {}
+    """Publishers of two topics that a MergedQueue reads into `heard`."""
+    queue, made = MergedQueue(), {}
     for topic in (FAST, SLOW):
         receive = functools.partial(lambda topic, msg: heard.append((topic, msg.data)), topic)
-        arrivals.add(topic, node.create_subscription(Int64, topic, arrivals.callback(topic, receive), DEPTH))
+        queue.add(topic, node.create_subscription(Int64, topic, queue.callback(topic, receive), DEPTH))
         made[topic] = node.create_publisher(Int64, topic, DEPTH)
     deadline = time.monotonic() + 10.0
     while not all(publisher.get_subscription_count() for publisher in made.values()):
@@ -58,7 +58,7 @@ def spin(node: Node, heard: list[tuple[str, int]], count: int) -> int:
     return turns
 
 
-def test_backlog_is_read_in_order_of_arrival_whatever_the_rates(node, publishers, heard) -> None:
+def test_backlog_is_read_in_order_of_sending_whatever_the_rates(node, publishers, heard) -> None:
     for number in range(300):
         publishers[SLOW if number % 5 == 0 else FAST].publish(Int64(data=number))
     time.sleep(0.2)
@@ -80,25 +80,25 @@ def test_burst_of_one_topic_does_not_hold_back_another(node, publishers, heard) 
 
 
 def test_message_that_cannot_be_read_takes_no_other_with_it(node, publishers, heard) -> None:
-    arrivals = ArrivalOrder()
-    take = arrivals.callback(FAST, lambda msg: heard.append((FAST, msg)))
-    broken = node.create_subscription(Int64, SLOW, arrivals.callback(SLOW, lambda msg: None), DEPTH)
+    queue = MergedQueue()
+    take = queue.callback(FAST, lambda msg: heard.append((FAST, msg)))
+    broken = node.create_subscription(Int64, SLOW, queue.callback(SLOW, lambda msg: None), DEPTH)
     # What rclpy raises where a field cannot be converted: the type asked for has no such support.
     broken.msg_type = int
-    arrivals.add(SLOW, broken)
+    queue.add(SLOW, broken)
     publishers[SLOW].publish(Int64(data=1))
     time.sleep(0.2)
     with pytest.raises(Exception):  # noqa: B017  # of the binding, without a class of its own
-        take(7, {"received_timestamp": 1})
+        take(7, {"source_timestamp": 1})
     assert heard == [(FAST, 7)]
 
 
 def test_stream_removed_is_read_no_longer(node, publishers, heard) -> None:
-    arrivals = ArrivalOrder()
-    take = arrivals.callback(FAST, lambda msg: heard.append((FAST, msg)))
-    other = node.create_subscription(Int64, SLOW, arrivals.callback(SLOW, lambda msg: heard.append((SLOW, msg))), DEPTH)
-    arrivals.add(SLOW, other)
-    arrivals.remove(SLOW)
+    queue = MergedQueue()
+    take = queue.callback(FAST, lambda msg: heard.append((FAST, msg)))
+    other = node.create_subscription(Int64, SLOW, queue.callback(SLOW, lambda msg: heard.append((SLOW, msg))), DEPTH)
+    queue.add(SLOW, other)
+    queue.remove(SLOW)
     node.destroy_subscription(other)
-    take(7, {"received_timestamp": 1})
+    take(7, {"source_timestamp": 1})
     assert heard == [(FAST, 7)]
