@@ -101,8 +101,6 @@ class Observer:
         """Largest error of a correct estimate, m."""
         self.heard: list[tuple[float, float]] = []
         """When each pose came (monotonic, s) and how wrong it was for its stamp (m)."""
-        self.newest_ns = 0
-        """Stamp of the last pose."""
         self.counters: dict[str, int] = {}
         """What the node says that it refused, by name."""
         self.warnings: list[tuple[float, str, str]] = []
@@ -112,7 +110,6 @@ class Observer:
 
     def _hear_pose(self, msg: PoseWithCovarianceStamped) -> None:
         estimate = pose_from_msg(msg)
-        self.newest_ns = estimate.t_ns
         x, y = place(estimate.t_ns)
         self.heard.append((time.monotonic(), math.dist(estimate.position, (x, y))))
 

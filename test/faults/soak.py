@@ -15,15 +15,14 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 
 from faults.course import LAP, RATES, place, sample
 from faults.harness import MEMORY_MB, TOLERANCE, bench, participant
-from faults.node import Observer, memory_mb, wait_until
+from faults.node import memory_mb, wait_until
 from faults.traffic import TO_MSG, TOPICS, restamped
-from mail_localization.ros.conversions import stamp_ns
 from mail_localization.ros.localizer_node import LocalizerNode
 
 STREAMS = ("mag", "imu", "odom")
 BAD_EVERY = 100
-IN_FLIGHT = 60
-"""Messages sent ahead of the poses: half a second of stamps."""
+POSES_PER_MESSAGE = 10.0 / sum(RATES[stream] for stream in STREAMS)
+"""The model gives ten poses a second."""
 LONG_AGO_NS = 1_600_000_000_000_000_000
 """Stamps of the first lap: as in a recording, for they run faster than the node's clock."""
 
@@ -39,6 +38,7 @@ class Soak:
     peak_mb: float
     """Largest memory after that."""
     refused: int
+    poses: int
     worst: float
     """Largest error among the last estimates, m."""
 
@@ -47,12 +47,15 @@ class Soak:
         growth = self.peak_mb - self.steady_mb
         assert growth < MEMORY_MB, f"memory grew by {growth:.1f} MB over {self.messages} messages"
         assert self.worst <= TOLERANCE["magnetic_nn"], f"the last estimates were wrong by {self.worst:.1f} m"
+        expected = 0.95 * self.messages * POSES_PER_MESSAGE
+        assert self.poses > expected, f"{self.poses} poses, {expected:.0f} expected"
         assert self.refused > 0.5 * self.messages / BAD_EVERY, f"{self.refused} of the bad messages were counted"
 
     def __str__(self) -> str:
         return (
             f"{self.messages:.0e} messages in {self.seconds / 60:.0f} min ({self.messages / self.seconds:.0f}/s), "
-            f"memory {self.steady_mb:.1f} MB after a tenth, then at most {self.peak_mb:.1f} MB; {self.refused} refused"
+            f"memory {self.steady_mb:.1f} MB after a tenth, then at most {self.peak_mb:.1f} MB; "
+            f"{self.refused} refused; {self.poses} poses, the last ones right within {self.worst:.2f} m"
         )
 
 
@@ -107,7 +110,7 @@ def in_process(model: Path, count: int, tell: Callable[[str], None]) -> Soak:
                 rclpy.spin_once(node, timeout_sec=0)
                 memory.note(number, memory_mb("self"))
         refused = sum(session.counters.values())
-        return Soak(count, time.monotonic() - start, memory.steady, memory.peak, refused, errors.worst)
+        return Soak(count, time.monotonic() - start, memory.steady, memory.peak, refused, errors.poses, errors.worst)
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
@@ -129,15 +132,13 @@ def over_dds(scratch: Path, model: Path, count: int, tell: Callable[[str], None]
         for number, (stream, msg) in enumerate(traffic(count, LONG_AGO_NS)):
             assert ours.process.alive, ours.process.words[-3000:]
             _send(publishers[stream], msg)
-            if number % IN_FLIGHT == 0:
-                # In step: a queue in which one sensor runs a minute ahead of another is no traffic of a robot.
-                _wait_for_pose(ours.observer, stamp_ns(msg) or 0)
             if number % 1000 == 0:
                 memory.note(number, ours.process.memory_mb)
-        seconds = time.monotonic() - start
         wait_until(lambda: _idle(ours.observer.heard), "the node does not catch up", 120.0)
-        worst = max(error for _, error in ours.observer.heard[-20:])
-        return Soak(count, seconds, memory.steady, memory.peak, sum(ours.observer.counters.values()), worst)
+        seconds = ours.observer.heard[-1][0] - start
+        errors = [error for when, error in ours.observer.heard if when > start]
+        refused, worst = sum(ours.observer.counters.values()), max(errors[-20:], default=math.inf)
+        return Soak(count, seconds, memory.steady, memory.peak, refused, len(errors), worst)
 
 
 class _Memory:
@@ -158,14 +159,16 @@ class _Memory:
 
 
 class _Errors:
-    """The error of the newest estimates, heard where the node publishes."""
+    """Number of estimates and the error of the newest, heard where the node publishes."""
 
     def __init__(self, node: LocalizerNode) -> None:
         self._newest: list[float] = []
+        self.poses = 0
         publish = node._publish
 
         def heard(stream: str, message: Any, estimate: Any) -> None:
             if estimate is not None:
+                self.poses += 1
                 self._newest = [*self._newest[-19:], math.dist(estimate.position, place(estimate.t_ns))]
             publish(stream, message, estimate)
 
@@ -176,13 +179,6 @@ class _Errors:
     def worst(self) -> float:
         assert self._newest, "no estimates"
         return max(self._newest)
-
-
-def _wait_for_pose(observer: Observer, t_ns: int) -> None:
-    """Wait a moment for the pose of the newest messages."""
-    deadline = time.monotonic() + 0.5
-    while observer.newest_ns < t_ns - 500_000_000 and time.monotonic() < deadline:
-        time.sleep(0.001)
 
 
 def _send(publisher: Any, msg: Any) -> None:
