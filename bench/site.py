@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from mail_localization.cli import main
 from mail_localization.data.recording import find_recordings
+from mail_localization.training.export import GRAPHS as NETWORKS
 
 
 def recordings(scratch: Path) -> tuple[list[Path], list[Path]]:
@@ -22,8 +24,8 @@ def model(scratch: Path, method: str, **magnetic: str) -> Path:
     if not folder.exists():
         train, _ = recordings(scratch)
         config = scratch / f"{folder.name}.yaml"
-        config.write_text("magnetic:\n" + "".join(f"  {key}: {value}\n" for key, value in magnetic.items()))
-        options = ["--max-minutes", "0.1"] if method == "mail" else []
+        config.write_text("{}" if not magnetic else f"magnetic: {json.dumps(magnetic)}")
+        options = ["--max-minutes", "0.1"] if method in NETWORKS else []
         bags = [str(path) for path in train]
         _run("train", "--method", method, "--bags", *bags, "--out", str(folder), "--config", str(config), *options)
     return folder

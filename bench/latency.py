@@ -1,0 +1,98 @@
+"""Time per estimate on one core: MAIL's network by backend and engine, then every method from sample to estimate."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import site
+from mail_localization.data.recording import Recording
+from mail_localization.localizer import load_localizer
+from mail_localization.models.artifact import ModelCard, load_model
+from mail_localization.models.backend import NETWORK_FILE
+from mail_localization.models.exported.mail import graph
+from mail_localization.models.mail import Mail
+from mail_localization.models.mail_settings import MailSettings
+from mail_localization.training.export import network_of
+
+LENGTH, HOP = 500, 50
+ROUNDS = 150
+SETTLE = 20
+"""Hops until every window's sub-sequences are known."""
+METHODS = ("mail", "jang", "mmloc_plus", "magicol", "maloc", "wifi_knn", "pdr", "magnetic_nn")
+ESTIMATES = 150
+"""Calls of add that are measured for each method."""
+
+
+def run(scratch: Path) -> None:
+    """Print both tables."""
+    torch.set_num_threads(1)
+    print(f"MAIL's network, window {LENGTH} x 3, hop {HOP}, six scales, one thread, ms (p50 / p99, ratio of medians)")
+    for hidden in (32, 64, 128):
+        _network(hidden)
+    print("\nevery method, from the sample that completes a window to the estimate, at its shipped settings, ms")
+    print(f"{'method':14}{'backend':>14}{'p50':>9}{'p99':>9}")
+    _, test = site.recordings(scratch)
+    for method in METHODS:
+        folder = site.model(scratch, method)
+        for backend in ("torch", "onnxruntime") if NETWORK_FILE in load_model(folder)[1] else ("auto",):
+            p50, p99 = np.quantile(_adds(folder, test[0], backend), [0.5, 0.99])
+            print(f"{method:14}{'-' if backend == 'auto' else backend:>14}{p50:9.2f}{p99:9.2f}", flush=True)
+
+
+def _network(hidden: int) -> None:
+    """Time the engines in turn on the same windows, so that all see the same moments of the machine."""
+    torch.manual_seed(0)
+    settings = MailSettings(hidden=hidden)
+    tensors = {name: value.numpy() for name, value in Mail(settings, LENGTH).state_dict().items()}
+    content = {
+        "window": {"length": LENGTH, "hop": HOP},
+        "magnetic": {"transform": "gradient"},
+        "network": settings.to_mapping(),
+    }
+    card = ModelCard("mail", content, [[1.0, 0.0], [0.0, 1.0]])
+    tensors[NETWORK_FILE] = np.frombuffer(graph(card, tensors), dtype=np.uint8)
+    rows = np.random.default_rng(0).normal(size=(LENGTH + HOP * (ROUNDS + SETTLE), 3)).astype(np.float32)
+    # The same engine without anything in common between its windows computes each of them whole.
+    engines: dict[str, tuple[Callable[..., Any], int]] = {
+        "torch eager": (network_of(card, tensors, "torch"), 1),
+        "ONNX Runtime, whole window": (network_of(card, tensors, "onnxruntime"), 1000),
+        "ONNX Runtime, streamed": (network_of(card, tensors, "onnxruntime"), 1),
+    }
+    taken = {name: _streamed(engine, rows, factor) for name, (engine, factor) in engines.items()}
+    eager = np.median(taken["torch eager"])
+    for name, ms in taken.items():
+        p50, p99 = np.quantile(ms, [0.5, 0.99])
+        print(f"hidden {hidden:4}  {name:28}{p50:8.2f} /{p99:7.2f}{eager / p50:8.1f} x", flush=True)
+
+
+def _streamed(engine: Callable[..., Any], rows: np.ndarray, factor: int) -> list[float]:
+    """Return the time of every hop, ms; windows' ends are numbered `factor` times as far apart as they are."""
+    taken = []
+    for number, end in enumerate(range(LENGTH, len(rows), HOP)):
+        window, ends = rows[None, end - LENGTH : end], np.array([end * factor])
+        started = time.perf_counter()
+        engine(window, ends)
+        taken.append((time.perf_counter() - started) * 1e3)
+        if number >= SETTLE + ROUNDS:
+            break
+    return taken[SETTLE:]
+
+
+def _adds(folder: Path, path: Path, backend: str) -> list[float]:
+    """Return the times of the calls of `add` that gave an estimate, ms."""
+    localizer = load_localizer(folder, backend=backend)
+
+    def timed() -> Any:
+        for sample in Recording(path).samples(localizer.inputs):
+            started = time.perf_counter()
+            if localizer.add(sample) is not None:
+                yield (time.perf_counter() - started) * 1e3
+
+    return list(itertools.islice(timed(), 5, ESTIMATES + 5))
