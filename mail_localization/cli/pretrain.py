@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from mail_localization.training.options import TrainOptions
 
     with importing("pretraining"):
+        from mail_localization.training.parallel import Finished
         from mail_localization.training.pretrain import PretrainConfig, pretrain
 
     config = PretrainConfig.from_yaml(args.config) if args.config else PretrainConfig()
@@ -39,7 +40,10 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         topics=topics_from_args(args),
     )
-    pretrain(config, find_recordings(args.bags), args.out, options)
+    try:
+        pretrain(config, find_recordings(args.bags), args.out, options)
+    except Finished:
+        return 0
     metrics = load_model(args.out)[0].metrics
     print(
         f"{args.out}: LSTM1, held-out error of its {config.pretext} mean {metrics['held_out']['mean_m']:.2f} m "

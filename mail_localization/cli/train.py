@@ -28,9 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train and name the model folder."""
     from mail_localization.data.recording import find_recordings
-    from mail_localization.errors import TrainingError
+    from mail_localization.errors import TrainingError, importing
     from mail_localization.models.artifact import load_model
     from mail_localization.training.options import TrainOptions
+
+    with importing("training"):
+        from mail_localization.training.parallel import Finished
 
     method = METHODS[args.method]
     config = method.config.from_yaml(args.config) if args.config else method.config()
@@ -46,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
         lstm1=args.lstm1,
         topics=topics_from_args(args),
     )
-    method.train(config, recordings, args.out, options)
+    try:
+        method.train(config, recordings, args.out, options)
+    except Finished:
+        return 0
     card, _ = load_model(args.out)
     held_out = card.metrics["held_out"]
     print(

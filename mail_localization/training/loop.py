@@ -24,6 +24,7 @@ from mail_localization.files import replace_file
 from mail_localization.models.regressor import PositionRegressor
 from mail_localization.training.checkpoint import Progress, Weights, load_checkpoint, save_checkpoint
 from mail_localization.training.dataset import AugmentationSettings
+from mail_localization.training.parallel import Processes
 from mail_localization.types import FloatArray
 
 HISTORY_FILE = "history.csv"
@@ -129,6 +130,7 @@ def fit(
 ) -> Fit:  # fmt: skip
     """Train a model on its device and return the weights that are best on the validation examples.
 
+    Started by torchrun, its processes share every batch, and all but the first leave by Finished.
     A checkpoint in `out` is written after each epoch and continued from. An epoch's random numbers depend on seed
     and epoch alone: a run killed at any moment and started again ends with the weights of an undisturbed one.
 
@@ -136,14 +138,14 @@ def fit(
         TrainingError: the loss is not finite, or `out` holds the checkpoint of another run.
     """
     device = next(model.parameters()).device
+    processes = Processes(device)
+    objective = processes.loss(model, settings.loss)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     state, best = load_checkpoint(out, run, model, optimizer)
     batches = math.ceil(len(training) / settings.batch)
-    clock = _Clock(limits.max_minutes, settings.epochs)
-    # A log file gets a line now and then, a terminal a moving bar.
-    pause = 0.1 if sys.stderr.isatty() else 30.0
-    bar = tqdm(total=batches, unit="batch", disable=not limits.progress, mininterval=pause, dynamic_ncols=True)
+    clock = _Clock(limits.max_minutes, settings.epochs, processes)
+    bar = _bar(batches, limits.progress and processes.first)
 
     while state.epoch < settings.epochs and state.fruitless < settings.stop_after and not clock.out_of_time:
         # One pass over the training examples in random order.
@@ -153,10 +155,9 @@ def fit(
         bar.reset()
         model.train()
         for number, which in enumerate(np.array_split(rng.permutation(len(training)), batches), start=1):
-            inputs = _on_device(training.augmented(which, rng), device)  # (b, ...) each
-            positions = torch.from_numpy(training.positions[which]).float().to(device)  # (b, 2)
+            inputs, positions, weight = _drawn(training, which, rng, processes, device)
             _set_rate(optimizer, settings.rate(state.epoch * batches + number, settings.epochs * batches, state.decays))
-            loss = model.training_loss(inputs, positions, settings.loss)
+            loss = weight * objective(positions, *inputs)
             _descend(loss, optimizer, trained, settings.gradient_clip)
             total_loss += loss.item()
             if not math.isfinite(total_loss):
@@ -174,7 +175,8 @@ def fit(
                 break
 
         # The held-out recordings say whether these weights are the best so far.
-        error = float(np.linalg.norm(held_out_errors(model, validation, settings.batch), axis=1).mean())
+        errors = held_out_errors(model, validation, settings.batch)
+        error = processes.of_first(float(np.linalg.norm(errors, axis=1).mean()))
         if error < state.best_error:
             state.best_error, state.best_epoch, state.waited, state.fruitless = error, state.epoch + 1, 0, 0
             best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
@@ -184,14 +186,16 @@ def fit(
             break  # an unfinished epoch is not worth a checkpoint: it could not be continued to the same numbers
 
         # The rate falls, and training ends, when they no longer get better.
-        minutes = (time.monotonic() - epoch_started) / 60
-        state.end_epoch(minutes, total_loss / batches, error)
+        minutes = processes.of_first((time.monotonic() - epoch_started) / 60)
+        state.end_epoch(minutes, processes.mean(total_loss) / batches, error)
         state.planned = state.planned or min(settings.epochs, max(1, int(limits.max_minutes / minutes)))
         if settings.waits_too_long(state):
             state.waited, state.decays, state.fruitless = 0, state.decays + 1, state.fruitless + 1
-        save_checkpoint(out, run, state, best, model=model, optimizer=optimizer)
+        if processes.first:
+            save_checkpoint(out, run, state, best, model=model, optimizer=optimizer)
 
     bar.close()
+    processes.leave()
     _write_history(out, state)
     model.load_state_dict(best)
     return Fit(best, state, held_out_errors(model, validation, settings.batch))
@@ -207,6 +211,21 @@ def held_out_errors(model: PositionRegressor, examples: Examples, batch: int) ->
             for which in np.array_split(np.arange(len(examples)), math.ceil(len(examples) / batch))
         ]
     return np.asarray(np.concatenate(estimates) - examples.positions)
+
+
+def _drawn(
+    training: Examples, which: Indices, rng: np.random.Generator, processes: Processes, device: torch.device
+) -> tuple[tuple[Tensor, ...], Tensor, float]:
+    """Return this process's share of a batch: inputs (b, ...), positions (b, 2), m, and the weight of its mean."""
+    own, weight = processes.share(len(which))
+    inputs = _on_device(tuple(array[own] for array in training.augmented(which, rng)), device)
+    return inputs, torch.from_numpy(training.positions[which][own]).float().to(device), weight
+
+
+def _bar(batches: int, shown: bool) -> Any:
+    # A log file gets a line now and then, a terminal a moving bar.
+    pause = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(total=batches, unit="batch", disable=not shown, mininterval=pause, dynamic_ncols=True)
 
 
 def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[Parameter], clip: float) -> None:
@@ -237,10 +256,11 @@ def _write_history(out: Path, state: Progress) -> None:
 
 
 class _Clock:
-    """Wall time since the start, against the limit."""
+    """Wall time since the start, against the limit; of several processes, the first one's."""
 
-    def __init__(self, max_minutes: float, epochs: int) -> None:
+    def __init__(self, max_minutes: float, epochs: int, processes: Processes) -> None:
         self._started, self._max_minutes, self._epochs = time.monotonic(), max_minutes, epochs
+        self._processes = processes
         self._first_epoch: float | None = None
 
     @property
@@ -249,7 +269,7 @@ class _Clock:
 
     @property
     def out_of_time(self) -> bool:
-        return self.minutes >= self._max_minutes
+        return self._processes.of_first(self.minutes >= self._max_minutes) > 0
 
     def minutes_left(self, epochs: float) -> float:
         """Return the time to the limit or to the last epoch, whichever comes first, at `epochs` epochs done."""

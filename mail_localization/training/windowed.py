@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,4 +147,7 @@ def training_device(options: TrainOptions) -> torch.device:
         raise TrainingError(
             "--device cuda: torch finds no CUDA device; use --device cpu, or install a CUDA build of torch"
         )
-    return torch.device("cuda" if available and options.device != "cpu" else "cpu")
+    if not available or options.device == "cpu":
+        return torch.device("cpu")
+    # torchrun starts a process for every GPU and numbers those of a machine.
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
