@@ -157,6 +157,23 @@ def test_what_is_kept_does_not_grow() -> None:
     assert all(len(kept) <= LENGTH // 5 + 1 for kept in localizer.predictor.network._kept)
 
 
+def test_plans_for_irregular_windows_are_forgotten() -> None:
+    card, tensors = made(hop=5)
+    network = network_of(card, exported(card, tensors), "onnxruntime")
+    rng = np.random.default_rng(0)
+    ends, seen = 1000, set[int]()
+    for _ in range(1500):
+        ends += int(rng.choice([1, 2, 3, 5, 30, 99, 100, 101, 5000, int(rng.integers(1, 10**6))]))
+        network(rng.normal(size=(1, LENGTH, 3)).astype(np.float32), np.array([ends]))
+    plans = [network._planner._nothing, *network._plan.next.values()]
+    while plans:
+        plan = plans.pop()
+        if id(plan) not in seen:
+            seen.add(id(plan))
+            plans += plan.next.values()
+    assert len(seen) <= 1000
+
+
 @pytest.mark.parametrize("cell", ["tanh", "relu"])
 def test_exported_jang_equals_torch(cell: str) -> None:
     card, tensors = made("jang", cell=cell, stride=2)

@@ -44,9 +44,8 @@ class Plan:
     """The plans that came after this one, shared by all that keep the same: regular windows go round in them."""
 
 
-_REMEMBERED = 64
-"""Plans after which those to come are remembered: regular windows need a few."""
-NOTHING: dict[int, tuple[int, int]] = {}
+_REMEMBERED, _FOLLOWERS = 16, 8
+"""Plans whose followers are remembered, and followers of each: regular windows need a few, a plan takes some 100 kB."""
 
 
 class Planner:
@@ -57,6 +56,7 @@ class Planner:
 
     def __init__(self, layout: SubSequences, stride: int) -> None:
         self._layout, self._stride, self._rows = layout, stride, layout.length * stride
+        self._nothing = Plan((), {})
         self._futures: dict[tuple[Any, ...], dict[tuple[int, ...], Plan]] = {}
 
     def plan(self, before: Plan | None, ends: IntArray, advance: int, hop: int) -> Plan:
@@ -68,18 +68,20 @@ class Planner:
             advance: rows from the end of the last window before to that of the last of these.
             hop: rows to the end of the window that is to be expected next; 0: unknown.
         """
-        if before is None:
-            return self._made(None, ends, 0, hop)
+        if before is None or advance >= self._rows:
+            # After a gap nothing is in common, and how long it was tells nothing of the next window.
+            before, advance, hop = self._nothing, 0, hop if hop < self._rows else 0
         key = (*(ends - ends[-1]).tolist(), advance, hop)
         if key not in before.next:
+            if len(before.next) >= _FOLLOWERS:
+                before.next.clear()
             before.next[key] = self._made(before, ends, advance, hop)
         return before.next[key]
 
-    def _made(self, before: Plan | None, ends: IntArray, advance: int, hop: int) -> Plan:
-        scales = range(len(self._layout.scales))
-        kept = [NOTHING if before is None else before.parts[m].after for m in scales]
+    def _made(self, before: Plan, ends: IntArray, advance: int, hop: int) -> Plan:
         lags = (ends[-1] - ends).tolist()
-        parts = tuple(self._part(m, kept[m], lags, advance, hop) for m in scales)
+        kept = [part.after for part in before.parts] or [{}] * len(self._layout.scales)
+        parts = tuple(self._part(m, known, lags, advance, hop) for m, known in enumerate(kept))
         if len(self._futures) >= _REMEMBERED:
             self._futures.clear()
         return Plan(parts, self._futures.setdefault(tuple(tuple(part.after.items()) for part in parts), {}))
