@@ -27,8 +27,10 @@ _DOUBT, _TURN_DOUBT = 0.5, 0.02
 """What each estimate refused adds to the deviations while lost (in squares), m and rad."""
 _SURPRISE = 2.0
 """Deviations from the expected error beyond which an estimate errs anew: those before do not tell its error."""
-_LASTING = 0.7
-"""Share of the usual error that does not fade within a walk: of the survey, the device, the place."""
+_LASTING = 0.84
+"""Share of the usual error that may not fade within a walk: of the survey, the device, the place."""
+_VARYING = 0.7
+"""Share of it that changes along a walk at least, and so may turn an alignment."""
 _LEAST_WEIGHT = 0.01
 _FARTHEST = 1e7
 
@@ -92,7 +94,7 @@ class Corrector:
     def varying(self, covariance: FloatArray) -> float:
         """Return the least error per axis, m, that changes along a walk, of estimates with a covariance (2, 2)."""
         steady = 0.5 * self._least_scale * float(np.trace(covariance))
-        return max(math.sqrt((1.0 - _LASTING**2) * steady), _LEAST_STDDEV)
+        return max(_VARYING * math.sqrt(steady), _LEAST_STDDEV)
 
     def weigh(self, pose: PoseFilter, estimate: PoseEstimate, odom: PlanarTransform) -> None:
         """Correct the pose by an estimate of where the odometry was at `odom`, or refuse it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,8 @@ _MEMORY = 10.0
 """No estimate comes later than this after its stamp, s."""
 _TORN_STDDEV, _TORN_TURN_STDDEV = 1.0, 0.2
 """What the base may have moved, m, and turned, rad, while its odometry started anew."""
+_FAR_MORE = 2.0
+"""So many times more places must another alignment explain to replace one that is not lost."""
 _RECENT = (12, 24, 48)
 """Places to align: who was carried off has only the newest in common with the map."""
 
@@ -247,7 +250,7 @@ class OdometryAided(Estimator):
         """Take an estimate of where the odometry was at `odom`: as a place to align, and to correct the pose."""
         modes = [mode for mode in estimate.modes if sound(mode.mean, mode.covariance)]
         new_place = self._places.tell(odom, modes[0].mean if modes else estimate.position)
-        if new_place and (self._filter is None or self._corrector.lost):
+        if new_place:
             self._align(estimate)
         if self._filter is not None:
             self._corrector.weigh(self._filter, estimate, odom)
@@ -255,7 +258,9 @@ class OdometryAided(Estimator):
     def _align(self, estimate: PoseEstimate) -> None:
         """Begin the filter anew where an alignment of the newest places stands out, and beats the present one."""
         newest = self._path.newest
-        for count in _RECENT if self._filter is not None else _RECENT[-1:]:
+        settled = _RECENT if self._corrector.lost else _RECENT[1:2]
+        counts = _RECENT[-1:] if self._filter is None else settled
+        for count in counts:
             ways, positions = self._places.newest(count)
             found = align_places(ways, positions, self._corrector.varying(estimate.covariance))
             if newest is not None and found is not None and self._beats(found, ways, positions):
@@ -275,8 +280,12 @@ class OdometryAided(Estimator):
             return False
         if self._filter is None:
             return True
-        present = left_over(self._filter.map_T_odom, ways, positions) < NEAR * found.scale
-        return bool(found.right.sum() > present.sum())
+        left, near = left_over(self._filter.map_T_odom, ways, positions), NEAR * found.scale
+        if self._corrector.lost:
+            return bool(found.right.sum() > (left < near).sum())
+        # A pose between two places that look alike accepts both, and is never lost.
+        unsure = math.sqrt(0.5 * float(np.trace(self._filter.covariance + self._corrector.lasting)))
+        return bool(found.right.sum() > _FAR_MORE * (left < near + unsure).sum())
 
     def _fused(self, pose: PoseFilter, t_ns: int, odom: PlanarTransform) -> PoseEstimate:
         position, covariance = pose.predict(odom)

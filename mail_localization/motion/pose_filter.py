@@ -54,6 +54,11 @@ class PoseFilter:
         return PlanarTransform(x - arm[0], y - arm[1], turn)
 
     @property
+    def covariance(self) -> FloatArray:
+        """(2, 2) of the base's position, m^2."""
+        return self._covariance[:2, :2]
+
+    @property
     def turn_stddev(self) -> float:
         """Standard deviation of the turn, rad."""
         return math.sqrt(float(self._covariance[2, 2]))
