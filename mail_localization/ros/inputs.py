@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -21,11 +20,12 @@ from sensor_msgs.msg import Imu, MagneticField
 from mail_localization.errors import ConfigError, MailLocalizationError
 from mail_localization.localizer import START_STDDEV
 from mail_localization.ros import conversions
+from mail_localization.ros.losses import Losses
 from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import NodeSettings
 from mail_localization.ros.tf_odometry import TfOdometry
-from mail_localization.ros.wifi_input import WifiInput, lost
+from mail_localization.ros.wifi_input import WifiInput
 from mail_localization.types import OdometrySample, PoseEstimate, Sample, WifiScan
 
 TYPES: dict[str, type] = {"imu": Imu, "mag": MagneticField, "odom": Odometry}
@@ -46,7 +46,7 @@ class Inputs:
         self._wifi: WifiInput | None = None
         self._tf: TfOdometry | None = None
         self._subscriptions: list[Any] = []
-        self._queue = MergedQueue()
+        self._queue = MergedQueue(Losses(node, self._problems))
         try:
             self._open(given)
         except Exception:
@@ -121,17 +121,13 @@ class Inputs:
         self._node.get_logger().info(f"told to be at x {x:.2f} m, y {y:.2f} m, standard deviation {stddev:.2f} m")
 
     def _subscribe(self, stream: str) -> Any:
-        # The executor looks at each event before every message: best effort fits any publisher, so only losses.
-        events = SubscriptionEventCallbacks(
-            message_lost=functools.partial(self._count_lost, stream), use_default_callbacks=False
-        )
         try:
             return self._node.create_subscription(
                 TYPES[stream],
                 TOPICS[stream],
                 self._queue.callback(stream, functools.partial(self.receive, stream)),
                 QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-                event_callbacks=events,
+                event_callbacks=self._queue.losses.events(stream),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         except (RuntimeError, ValueError, ParameterException) as err:
@@ -151,9 +147,6 @@ class Inputs:
                 return  # Interrupted between two messages: there is nobody left to publish to.
             self._problems[f"{stream}.internal_error"] += 1
             self._node.get_logger().error(f"{TOPICS[stream]}: {traceback.format_exc()}", once=True)
-
-    def _count_lost(self, stream: str, event: Any) -> None:
-        self._problems[f"{stream}.lost_on_the_way"] += lost(event)
 
     def _warn(self, text: str) -> None:
         self._node.get_logger().warning(text, throttle_duration_sec=WARN_PERIOD)

@@ -9,6 +9,8 @@ from typing import Any
 
 from rclpy.subscription import Subscription
 
+from mail_localization.ros.losses import Losses
+
 MOST_AT_ONCE = 20
 """Messages taken in one turn of the executor, which costs as much as several messages."""
 Receiver = Callable[[Any], None]
@@ -23,7 +25,9 @@ class MergedQueue:
     backlog at different speeds, seconds apart, and windows over two of them find nothing that belongs together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, losses: Losses) -> None:
+        """Show each message's number to `losses`."""
+        self.losses = losses
         self._receivers: dict[str, Receiver] = {}
         self._subscriptions: dict[str, Subscription] = {}
 
@@ -42,7 +46,7 @@ class MergedQueue:
 
     def _take(self, stream: str, msg: Any, info: Mapping[str, Any]) -> None:
         """Hand on a message that the executor took, and what waits in all subscriptions, the oldest first."""
-        heads: dict[str, _Head] = {stream: (_sent(info), msg)}
+        heads: dict[str, _Head] = {stream: self._head(stream, msg, info)}
         waiting = set(self._subscriptions)
         try:
             for _ in range(MOST_AT_ONCE):
@@ -65,7 +69,12 @@ class MergedQueue:
         subscription = self._subscriptions[stream]
         with subscription.handle:
             taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-        return None if taken is None else (_sent(taken[1]), taken[0])
+        return None if taken is None else self._head(stream, *taken)
+
+    def _head(self, stream: str, msg: Any, info: Mapping[str, Any]) -> _Head:
+        if stream in self._subscriptions:
+            self.losses.received(stream, self._subscriptions[stream].topic_name, info)
+        return _sent(info), msg
 
 
 def _sent(info: Mapping[str, Any]) -> float:

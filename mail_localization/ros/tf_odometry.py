@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from mail_localization.data.messages import stamp_ns
+from mail_localization.ros.losses import Losses
 from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.types import FloatArray, OdometrySample
 
@@ -69,7 +71,7 @@ class TfOdometry:
         queue: MergedQueue | None = None,
     ) -> None:
         """Take the queue that /tf is read in, with others."""
-        self._queue = MergedQueue() if queue is None else queue
+        self._queue = MergedQueue(Losses(node, Counter())) if queue is None else queue
         self._node, self._callback = node, callback
         self._tree = FrameTree(parent, child)
         self._subscriptions: list[Any] = []

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -17,6 +16,7 @@ from rclpy.subscription import Subscription
 from mail_localization.data.wifi_mapping import WifiMapping, WifiMappingSettings
 from mail_localization.data.wifi_settings import full_type
 from mail_localization.errors import ConfigError, MailLocalizationError
+from mail_localization.ros.losses import Losses
 from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.ros.message_types import message_class
 from mail_localization.types import WifiScan
@@ -51,7 +51,7 @@ class WifiInput:
         """Count what is refused in `problems` as `wifi.REASON`; `queue` holds what is read as one with this."""
         self._node, self._settings, self._topic = node, settings, topic
         self._callback, self._problems = callback, problems
-        self._queue = MergedQueue() if queue is None else queue
+        self._queue = MergedQueue(Losses(node, problems)) if queue is None else queue
         self._subscription: Subscription | None = None
         self._type, self._trouble = "", ""
         self._refused: set[str] = set()
@@ -118,8 +118,7 @@ class WifiInput:
                 self._topic,
                 self._queue.callback("wifi", self._receive),
                 QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-                # Best effort fits any publisher: there are only losses to hear of.
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost, use_default_callbacks=False),
+                event_callbacks=self._queue.losses.events("wifi"),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 # Raw: bytes that are no such message must fail here, not inside the executor.
                 raw=True,
@@ -167,16 +166,6 @@ class WifiInput:
         self._trouble = f"{self._topic}: {reason}"
         self._node.get_logger().warning(self._trouble, throttle_duration_sec=_WARN_PERIOD)
 
-    def _count_lost(self, event: Any) -> None:
-        self._problems["wifi.lost_on_the_way"] += lost(event)
-
     def _now_ns(self) -> int:
         now: int = self._node.get_clock().now().nanoseconds
         return now
-
-
-def lost(event: Any) -> int:
-    """Return how many messages a QoS event says were lost on the way."""
-    # Fast DDS says 2^31 - 1 where a part of one large message is missing.
-    count: int = event.total_count_change
-    return count if count < 2**31 - 1 else 1

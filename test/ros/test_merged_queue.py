@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Int64
 
+from mail_localization.ros.losses import Losses
 from mail_localization.ros.merged_queue import MOST_AT_ONCE, MergedQueue
 
 FAST, SLOW = "fast", "slow"
@@ -35,7 +37,7 @@ def heard() -> list[tuple[str, int]]:
 @pytest.fixture
 def publishers(node: Node, heard: list[tuple[str, int]]) -> dict[str, Publisher]:
     """Publishers of two topics that a MergedQueue reads into `heard`."""
-    queue, made = MergedQueue(), {}
+    queue, made = MergedQueue(Losses(node, Counter())), {}
     for topic in (FAST, SLOW):
         receive = functools.partial(lambda topic, msg: heard.append((topic, msg.data)), topic)
         queue.add(topic, node.create_subscription(Int64, topic, queue.callback(topic, receive), DEPTH))
@@ -80,7 +82,7 @@ def test_burst_of_one_topic_does_not_hold_back_another(node, publishers, heard) 
 
 
 def test_message_that_cannot_be_read_takes_no_other_with_it(node, publishers, heard) -> None:
-    queue = MergedQueue()
+    queue = MergedQueue(Losses(node, Counter()))
     take = queue.callback(FAST, lambda msg: heard.append((FAST, msg)))
     broken = node.create_subscription(Int64, SLOW, queue.callback(SLOW, lambda msg: None), DEPTH)
     # What rclpy raises where a field cannot be converted: the type asked for has no such support.
@@ -94,7 +96,7 @@ def test_message_that_cannot_be_read_takes_no_other_with_it(node, publishers, he
 
 
 def test_stream_removed_is_read_no_longer(node, publishers, heard) -> None:
-    queue = MergedQueue()
+    queue = MergedQueue(Losses(node, Counter()))
     take = queue.callback(FAST, lambda msg: heard.append((FAST, msg)))
     other = node.create_subscription(Int64, SLOW, queue.callback(SLOW, lambda msg: heard.append((SLOW, msg))), DEPTH)
     queue.add(SLOW, other)
