@@ -18,13 +18,13 @@ class Losses:
     """Count them as `STREAM.lost_on_the_way`.
 
     DDS tells of what the network lost, but not of what a newer message pushed out of our queue. The numbers that a
-    publisher gives its messages show both; of several publishers, whose numbers mix, only what DDS tells is counted.
+    publisher gives its messages show both. Whose number it is rclpy does not tell: it goes on from the nearest below.
     """
 
     def __init__(self, node: Node, problems: Counter[str]) -> None:
         self._node, self._problems = node, problems
-        self._next: dict[str, int] = {}
-        self._alone: dict[str, bool] = {}
+        self._due: dict[str, list[int]] = {}
+        """Stream -> the number that each of its publishers is to send next, the one last heard at the end."""
         self._missing: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
 
@@ -38,15 +38,19 @@ class Losses:
         number = info.get("publication_sequence_number")
         if number is None or number == _UNKNOWN:
             return
-        expected = self._next.get(stream)
-        self._next[stream] = number + 1
-        if expected == number:
-            return
-        # Out of turn: some were lost, or they are another's numbers, as those of a publisher that is new.
-        alone = self._alone.get(stream, False)
-        self._alone[stream] = self._node.count_publishers(topic) == 1
-        if alone and self._alone[stream] and expected is not None and number > expected:
-            self._add(stream, number - expected, 0)
+        due = self._due.setdefault(stream, [])
+        if number in due:
+            due.remove(number)
+        else:
+            publishers = self._node.count_publishers(topic)
+            below = [one for one in due if one < number]
+            if len(due) >= publishers and below:
+                due.remove(max(below))
+                self._add(stream, number - max(below), 0)
+            elif len(due) >= publishers:
+                # One that starts anew, in place of the one not heard for longest.
+                del due[: len(due) - publishers + 1]
+        due.append(number + 1)
 
     def _hear(self, stream: str, event: Any) -> None:
         # Fast DDS says 2^31 - 1 where a part of one large message is missing.

@@ -76,12 +76,15 @@ def test_publisher_that_starts_anew_loses_nothing(listener: Listener) -> None:
     assert listener.problems == {}
 
 
-def test_numbers_of_two_publishers_are_no_losses(listener: Listener) -> None:
+def test_numbers_of_two_publishers_are_kept_apart(listener: Listener) -> None:
     publishers = listener.publisher(), listener.publisher()
-    for number in (3, 1, 2, 1):
+    for number in (3, 1, 2, 1, 4):
         listener.send(publishers[number % 2], number)
-    assert len(listener.heard) == 7
+    assert len(listener.heard) == 11
     assert listener.problems == {}
+    listener.send(publishers[1], 50)
+    listener.send(publishers[0], 2)
+    assert listener.problems == {"mag.lost_on_the_way": 45}
 
 
 @pytest.mark.parametrize(("told", "counted"), [(3, 3), (2**31 - 1, 1)])
