@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Before rclpy is imported: nothing else on the network hears us, or is heard.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -18,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from faults import bags, disk, models, processes, report, soak, writes
 from faults.course import write_config, write_models
-from faults.fuzzing import Target, fuzz
+from faults.fuzzing import fuzz
 from faults.harness import Result, bench
 from faults.table import FAULTS
 
@@ -58,15 +60,15 @@ class Run:
             with bench(folder, self._made(folder)["magnetic_nn"], "magnetic_nn", lead=lead) as ours:
                 for fault in FAULTS:
                     if fault.recorded == recorded:
-                        self._try(results, lambda fault=fault: ours.inflict(fault))  # type: ignore[misc]
+                        self._try(results, fault.name, lambda fault=fault: ours.inflict(fault))  # type: ignore[misc]
         self._put("traffic", report.table(results))
 
     def processes(self, folder: Path) -> None:
         """Faults of the process and of what surrounds it."""
         results: list[Result] = []
         place = processes.Place(folder, self._made(folder))
-        for fault in processes.PROCESS_FAULTS.values():
-            self._try(results, lambda fault=fault: fault(place))  # type: ignore[misc]
+        for name, fault in processes.PROCESS_FAULTS.items():
+            self._try(results, name, lambda fault=fault: fault(place))  # type: ignore[misc]
         self._put("processes", report.table(results))
 
     def disk(self, folder: Path) -> None:
@@ -80,7 +82,7 @@ class Run:
             try:
                 failed, done = disk.fill(write, folder / "disk", real)
             except AssertionError as err:
-                self._failed(write.name, err)
+                lines.append(f"| {write.name} | {self._failed(write.name, err)} | - | - |\n")
                 continue
             lines.append(f"| {write.name} | {', '.join(map(str, write.sizes_kb))} | {failed} | {done} |\n")
         self._put("disk", "".join(lines))
@@ -88,7 +90,7 @@ class Run:
     def fuzz(self, folder: Path) -> None:
         """Damaged bags, messages and models."""
         inputs = self._arguments.inputs
-        kinds: list[tuple[Callable[[Path], Target], int]] = [
+        kinds: list[tuple[type[Any], int]] = [
             (bags.BagFiles, inputs // 5), (bags.BagMessages, inputs // 2), (models.ModelFolders, inputs * 3 // 10),
         ]  # fmt: skip
         lines = ["| input | damaged | refused | slowest | growth of memory |\n|---|---|---|---|---|\n"]
@@ -98,7 +100,7 @@ class Run:
             try:
                 done = fuzz(kind(scratch), count)
             except AssertionError as err:
-                self._failed(kind.__name__, err)
+                lines.append(f"| {kind.name} | {self._failed(kind.name, err)} | - | - | - |\n")
                 continue
             lines.append(
                 f"| {done.name} | {done.inputs} | {done.refusals} | {done.slowest:.1f} s | {done.growth_mb:.0f} MB |\n"
@@ -119,24 +121,26 @@ class Run:
             seen.check()
             self._put(name, f"{seen}.")
         except AssertionError as err:
-            self._failed(name, err)
+            self._put(name, self._failed(name, err))
 
     def _made(self, folder: Path) -> dict[str, Path]:
         if not self._models:
             self._models = write_models(folder / "models")
         return self._models
 
-    def _try(self, results: list[Result], fault: Callable[[], Result]) -> None:
+    def _try(self, results: list[Result], name: str, fault: Callable[[], Result]) -> None:
         try:
             results.append(fault())
             print(f"{results[-1]}", flush=True)
         except AssertionError as err:
-            self._failed("fault", err)
+            results.append(Result(name, "", None, math.nan, self._failed(name, err)))
 
-    def _failed(self, name: str, err: AssertionError) -> None:
+    def _failed(self, name: str, err: AssertionError) -> str:
+        """Count and print a failure; return what the page says of it."""
         self.failures += 1
         print(f"FAILED {name}: {err}", file=sys.stderr, flush=True)
         traceback.print_exc(limit=-1)
+        return f"**failed**: {str(err).splitlines()[0][:200]}"
 
     def _put(self, section: str, lines: str) -> None:
         print(lines, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ def _row(result: Result) -> str:
     recovery = "-" if result.recovery is None else f"{result.recovery:.1f} s"
     # A warning goes on with what to do; the table is long enough without it.
     seen = result.seen.split(": look")[0].split(": raise")[0].split(": saturated")[0].replace("|", "\\|")
-    return f"| {result.name} | {result.done} | {recovery} | {result.memory_mb:+.1f} MB | {seen} |\n"
+    memory = "-" if math.isnan(result.memory_mb) else f"{result.memory_mb:+.1f} MB"
+    return f"| {result.name} | {result.done} | {recovery} | {memory} | {seen} |\n"
 
 
 def _provenance(command: str) -> str:

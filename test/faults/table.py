@@ -83,7 +83,7 @@ FAULTS = [
     Fault("wrong unit, milligauss", "the field times 1e7", _spoil(scaled(1e7), "mag.saturated"), told="magnetometer"),
     Fault("wrong frame", "a frame_id of 1000 letters that nobody knows", _spoil(tampers.foreign_frame), right=True),
     Fault("covariance of -1", "everywhere in the IMU", _spoil(tampers.unknown_covariance, stream="imu"), right=True),
-    Fault("torn messages", "13 bytes in place of every fifth", _spoil(tampers.torn, every=5), right=True),
+    Fault("torn messages", "13 bytes for every fifth", _spoil(tampers.torn, "mag.lost_on_the_way", 5), right=True),
     Fault("two sensors on one topic", "another magnetometer's field in between", _add(tampers.another_sensor)),
     Fault("bag starts again", f"an old bag, now {FAR:g} s back", _set_back, 0.0, clock=-FAR, recorded=True, quick=True),
     Fault("bag goes on later", f"an old bag, now {FAR:g} s on", _ahead, 0.0, clock=FAR, recorded=True),
