@@ -38,6 +38,9 @@ def spin(node: Node, problems: Counter[str]) -> None:
     Kilted's 9.1.2 over Fast DDS, on 200 messages/s of sensor_msgs/Imu: it took three quarters of a core, and neither
     its own timer nor SIGTERM ended its spin(); with 7.1.6 it received next to nothing.
     """
+    if not node.context.ok():
+        # Told to stop while it was still starting: rclpy makes no executor of a context that is shut down.
+        return
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while node.context.ok():

@@ -28,3 +28,12 @@ def test_error_that_escapes_a_callback_is_counted_and_spinning_goes_on() -> None
     assert len(ticks) == 6
     assert problems == {"node.unreadable": 3}
     node.destroy_node()
+
+
+def test_node_told_to_stop_before_it_spins_just_ends() -> None:
+    rclpy.init(args=[])
+    node, problems = Node("short_lived"), Counter()
+    rclpy.shutdown()
+    spin(node, problems)
+    assert problems == {}
+    node.destroy_node()
