@@ -13,7 +13,7 @@ from mail_localization.errors import EvaluationError
 from mail_localization.experiments.steps import MODEL, best_trial
 from mail_localization.experiments.tasks import Context
 from mail_localization.localizer import WindowedConfig
-from mail_localization.models.artifact import load_model
+from mail_localization.models.artifact import load_model, weights_of
 from mail_localization.preprocess.magnetic import MICROTESLA, MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.windows import WindowSettings
 from mail_localization.training.dataset import WindowSet
@@ -47,7 +47,7 @@ def attention(context: Context, candidates: list[str], recordings: list[str]) ->
     if not len(windows):
         raise EvaluationError("no test recording has a whole window with a reference")
     network = Mail(MailSettings.from_mapping(card.settings["network"], "model.json: network"), config.window.length)
-    network.load_state_dict(state(tensors))
+    network.load_state_dict(state(weights_of(tensors)))
     with torch.inference_mode():
         features = torch.from_numpy(windows.batch(np.arange(len(windows))))
         weights = network.weights(network.steps(features)).double().numpy()  # (n, M)
