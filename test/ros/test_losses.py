@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from std_msgs.msg import Int64
 from mail_localization.ros.losses import Losses
 from mail_localization.ros.merged_queue import MergedQueue
 
-TOPIC, DEPTH = "numbers", 5
+DEPTH = 5
 
 
 class Listener:
@@ -25,18 +26,25 @@ class Listener:
 
     def __init__(self, node: Node) -> None:
         self.node, self.heard, self.problems = node, [], Counter()
+        # Of this test alone: what others left on the graph goes when it pleases.
+        self.topic, self._publishers = f"numbers_{random.getrandbits(32):08x}", 0
         queue = MergedQueue(Losses(node, self.problems))
         qos = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
         receive = queue.callback("mag", lambda msg: self.heard.append(msg.data))
-        queue.add("mag", node.create_subscription(Int64, TOPIC, receive, qos))
+        queue.add("mag", node.create_subscription(Int64, self.topic, receive, qos))
 
     def publisher(self) -> rclpy.publisher.Publisher:
-        publisher = self.node.create_publisher(Int64, TOPIC, 1000)
-        deadline = time.monotonic() + 10.0
-        while not publisher.get_subscription_count():
+        publisher = self.node.create_publisher(Int64, self.topic, 1000)
+        deadline, self._publishers = time.monotonic() + 10.0, self._publishers + 1
+        # Both sides must know: the graph, by which publishers are counted, may follow later.
+        while not publisher.get_subscription_count() or self.node.count_publishers(self.topic) != self._publishers:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         return publisher
+
+    def withdraw(self, publisher: rclpy.publisher.Publisher) -> None:
+        self.node.destroy_publisher(publisher)
+        self._publishers -= 1
 
     def send(self, publisher: rclpy.publisher.Publisher, count: int) -> None:
         """Publish, then take what the queue still holds."""
@@ -54,7 +62,9 @@ class Listener:
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     rclpy.init(args=[])
-    yield Listener(rclpy.create_node("losses"))
+    made = Listener(rclpy.create_node("losses"))
+    yield made
+    made.node.destroy_node()
     rclpy.try_shutdown()
 
 
@@ -70,7 +80,7 @@ def test_what_a_full_queue_pushed_out_is_counted(listener: Listener) -> None:
 def test_publisher_that_starts_anew_loses_nothing(listener: Listener) -> None:
     first = listener.publisher()
     listener.send(first, 3)
-    listener.node.destroy_publisher(first)
+    listener.withdraw(first)
     listener.send(listener.publisher(), 4)
     assert listener.heard == [0, 1, 2, 0, 1, 2, 3]
     assert listener.problems == {}
@@ -97,5 +107,5 @@ def test_losses_told_by_dds_are_counted_as_what_they_are(listener: Listener, tol
     # The gap in the numbers that shows the same loss adds nothing to it.
     listener.publisher()
     for number in (7, 8 + counted):
-        losses.received("wifi", TOPIC, {"publication_sequence_number": number})
+        losses.received("wifi", listener.topic, {"publication_sequence_number": number})
     assert problems == {"wifi.lost_on_the_way": counted}
