@@ -269,3 +269,21 @@ def test_backends_that_are_missing_say_what_to_do(monkeypatch: pytest.MonkeyPatc
         localizer_of(card, there)
     with pytest.raises(MissingDependencyError, match=r"needs torch: pip install 'mail_localization\[models\]'"):
         localizer_of(card, tensors)
+
+
+def test_targets_in_one_process_share_the_network_and_nothing_of_their_windows() -> None:
+    card, tensors = made()
+    tensors = exported(card, tensors)
+    alone = [positions(list(localizer_of(card, tensors).localize(stream(seed)))) for seed in (1, 2)]
+    pair = [localizer_of(card, dict(tensors)) for _ in alone]
+    one, other = (localizer.predictor.network for localizer in pair)  # type: ignore[attr-defined]
+    assert one._session._session is other._session._session
+    assert one._planner is other._planner
+    together: list[list[PoseEstimate]] = [[], []]
+    for samples in zip(stream(1), stream(2), strict=True):
+        for localizer, sample, estimates in zip(pair, samples, together, strict=True):
+            if (estimate := localizer.add(sample)) is not None:
+                estimates.append(estimate)
+    for expected, estimates in zip(alone, together, strict=True):
+        assert len(estimates) == len(expected) > 100
+        np.testing.assert_allclose(positions(estimates), expected, atol=1e-5)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.models.exported.graph import Graph
-from mail_localization.models.exported.planning import Plan, Planner
+from mail_localization.models.exported.planning import Plan, planner
 from mail_localization.models.exported.session import Session
 from mail_localization.models.exported.steps import Steps
 from mail_localization.models.mail_settings import CHANNELS, MailSettings, SubSequences
@@ -95,7 +95,7 @@ class StreamedMail:
             self._shares = card.settings["magnetic"]["transform"] != "mean_removed"
         self._session = Session(tensors)
         self._session.require(self._inputs())
-        self._planner = Planner(self._layout, self._stride)
+        self._planner = planner(self._layout, self._stride)
         self._kept = [np.zeros((1, self._hidden), np.float32)] * len(self._layout.scales)
         """(R + 1, H) states of each scale after the last call; the last row is 0."""
         self._plan: Plan | None = None

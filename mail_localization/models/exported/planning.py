@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -117,3 +118,13 @@ class Planner:
             np.array([*(row for row, _ in left.values()), -1], dtype=np.int64),
             {name: (row, steps) for row, (name, (_, steps)) in enumerate(left.items())},
         )
+
+
+_PLANNERS: WeakValueDictionary[tuple[SubSequences, int], Planner] = WeakValueDictionary()
+
+
+def planner(layout: SubSequences, stride: int) -> Planner:
+    """Return the Planner of this layout: what one target's windows made it work out serves all others'."""
+    found = _PLANNERS.get((layout, stride)) or Planner(layout, stride)
+    _PLANNERS[layout, stride] = found
+    return found

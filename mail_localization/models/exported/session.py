@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ from mail_localization.models.backend import NETWORK_FILE
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+_LOADED: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
+"""Hash of a graph -> ONNX Runtime's session, which keeps no state: a fleet's targets all use the same weights."""
+
 
 class Session:
     """Run an exported graph.
@@ -23,22 +28,12 @@ class Session:
     """
 
     def __init__(self, tensors: Tensors) -> None:
-        with importing("an exported model"):
-            import onnxruntime as ort
-        ort.set_default_logger_severity(3)
-        options = ort.SessionOptions()
-        # At batch 1 a second thread gains nothing, and one that waits would spin on a core of its own.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The arena keeps what the largest batch took; windows are small.
-        options.enable_cpu_mem_arena = False
         if NETWORK_FILE not in tensors:
             raise ModelError(f"no {NETWORK_FILE} in the model folder; run `mail_localization export`")
-        try:
-            graph = np.asarray(tensors[NETWORK_FILE], dtype=np.uint8).tobytes()
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as err:  # ONNX Runtime's errors have no common class of their own.
-            raise ModelError(f"{NETWORK_FILE}: ONNX Runtime refuses it: {_first_line(err)}; export it again") from err
+        graph = np.asarray(tensors[NETWORK_FILE], dtype=np.uint8).tobytes()
+        name = hashlib.sha256(graph).digest()
+        self._session = _LOADED.get(name) or _loaded(graph)
+        _LOADED[name] = self._session
         self._inputs = {node.name: node.shape for node in self._session.get_inputs()}
 
     def require(self, inputs: Mapping[str, Sequence[int | None]]) -> None:
@@ -65,6 +60,22 @@ class Session:
             return outputs
         except Exception as err:
             raise ModelError(f"{NETWORK_FILE}: does not fit the model: {_first_line(err)}; export it again") from err
+
+
+def _loaded(graph: bytes) -> Any:
+    with importing("an exported model"):
+        import onnxruntime as ort
+    ort.set_default_logger_severity(3)
+    options = ort.SessionOptions()
+    # At batch 1 a second thread gains nothing, and one that waits would spin on a core of its own.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The arena keeps what the largest batch took; windows are small.
+    options.enable_cpu_mem_arena = False
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as err:  # ONNX Runtime's errors have no common class of their own.
+        raise ModelError(f"{NETWORK_FILE}: ONNX Runtime refuses it: {_first_line(err)}; export it again") from err
 
 
 def _first_line(err: Exception) -> str:
