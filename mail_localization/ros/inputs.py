@@ -23,7 +23,7 @@ from mail_localization.ros import conversions
 from mail_localization.ros.losses import Losses
 from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.ros.session import TOPICS, Session
-from mail_localization.ros.settings import NodeSettings
+from mail_localization.ros.settings import TargetSettings
 from mail_localization.ros.tf_odometry import TfOdometry
 from mail_localization.ros.wifi_input import WifiInput
 from mail_localization.types import OdometrySample, PoseEstimate, Sample, WifiScan
@@ -38,7 +38,9 @@ Consumer = Callable[[str, Sample, PoseEstimate | None], None]
 class Inputs:
     """Listen to what the model uses and to `initialpose`, feed the session and tell the consumer."""
 
-    def __init__(self, node: Node, session: Session, settings: Callable[[], NodeSettings], consumer: Consumer) -> None:
+    def __init__(
+        self, node: Node, session: Session, settings: Callable[[], TargetSettings], consumer: Consumer
+    ) -> None:
         self._node, self._session, self._settings, self._consumer = node, session, settings, consumer
         self._problems = session.problems
         given = settings()
@@ -53,7 +55,7 @@ class Inputs:
             self.close()
             raise
 
-    def _open(self, given: NodeSettings) -> None:
+    def _open(self, given: TargetSettings) -> None:
         from_tf = given.odom_source == "tf"
         for stream in sorted(self._session.inputs - {"wifi", "odom" if from_tf else ""}):
             subscription = self._subscribe(stream)
@@ -76,6 +78,10 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+
+    def poll(self, most: int) -> None:
+        """Take the sensor messages that wait, where no executor does."""
+        self._queue.poll(most)
 
     @property
     def notes(self) -> dict[str, str]:

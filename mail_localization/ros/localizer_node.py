@@ -19,13 +19,12 @@ from mail_localization.errors import ConfigError, MailLocalizationError
 from mail_localization.ros.inputs import Inputs
 from mail_localization.ros.outputs import Outputs
 from mail_localization.ros.parameters import Parameters
+from mail_localization.ros.pipeline import Pipeline
 from mail_localization.ros.reports import Reports
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import LIVE, NodeSettings
 from mail_localization.ros.spinning import spin, start
 from mail_localization.ros.stop_signals import StopSignals
-from mail_localization.ros.transforms import TransformOutput
-from mail_localization.types import PoseEstimate, Sample
 
 NAME = "localizer_node"
 _BACKWARD = Duration(nanoseconds=-100_000_000)
@@ -42,9 +41,7 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
         super().__init__(NAME)
         self.problems: Counter[str] = Counter()
         self.session: Session | None = None
-        self.inputs: Inputs | None = None
-        self._outputs: Outputs | None = None
-        self._transforms: TransformOutput | None = None
+        self._pipeline: Pipeline | None = None
         self._reports: Reports | None = None
         self._jumps: Any = None
         self._services_of_ours: list[Any] = []
@@ -58,6 +55,15 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
     def settings(self) -> NodeSettings:
         """The parameters as they are now."""
         return self.parameters.current
+
+    @property
+    def inputs(self) -> Inputs | None:
+        """The subscriptions, while the node listens."""
+        return None if self._pipeline is None else self._pipeline.inputs
+
+    @property
+    def _outputs(self) -> Outputs | None:
+        return None if self._pipeline is None else self._pipeline.outputs
 
     def autostart(self) -> None:
         """Configure and activate; the error of whichever is refused."""
@@ -127,23 +133,14 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
 
     def _activate(self) -> None:
         session = self._configured()
-        self.forget()
-        self._transforms = TransformOutput(self, lambda: self.settings)
-        if self._enabled:
-            self._listen()
-        # Last of all: whoever sees `pose` on the graph sees every subscription too.
-        self._outputs = Outputs(self, lambda: self.settings, self.problems, session.calibration)
+        self._pipeline = Pipeline(self, session, lambda: self.settings, listening=self._enabled)
         listens = ", ".join(TOPICS[stream] for stream in sorted(session.inputs))
         self.get_logger().info(f"localizing with {session.method} from {session.folder}, listening to {listens}")
 
-    def _listen(self) -> None:
-        self.inputs = Inputs(self, self._configured(), lambda: self.settings, self._publish)
-
     def _silence(self) -> None:
-        for part in (self.inputs, self._outputs, self._transforms):
-            if part is not None:
-                part.close()
-        self.inputs = self._outputs = self._transforms = None
+        if self._pipeline is not None:
+            self._pipeline.close()
+        self._pipeline = None
 
     def _release(self) -> None:
         self._silence()
@@ -161,27 +158,14 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
             raise ConfigError("the node is not configured")
         return self.session
 
-    def _publish(self, stream: str, sample: Sample, estimate: PoseEstimate | None) -> None:
-        """Publish what a sample made known."""
-        session, outputs, transforms = self._configured(), self._outputs, self._transforms
-        if outputs is None or transforms is None:
-            return
-        aided = session.aided
-        if estimate is None and stream == "odom" and aided is not None and outputs.wants_carried(sample.t_ns):
-            estimate = aided.carried()
-        if estimate is not None and outputs.estimate(estimate):
-            transforms.pose(estimate)
-        if stream == "odom" and aided is not None:
-            transforms.odometry(aided.map_T_odom(), sample.t_ns)
-
     def forget(self) -> None:
         """Forget all samples, the position and the path; the counters stay."""
-        for part in (self.session, self._outputs, self._transforms):
-            if part is not None:
-                part.reset()
+        part = self._pipeline or self.session
+        if part is not None:
+            part.reset()
 
     def _resting(self) -> str:
-        if self._outputs is None:
+        if self._pipeline is None:
             return "inactive; a lifecycle manager activates it"
         return "" if self.inputs is not None else "disabled; call set_enabled with true"
 
@@ -207,15 +191,16 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
 
     def _on_set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Listen, or not, while active; the choice holds for later activations."""
-        self._enabled, active = request.data, self._outputs is not None
-        if active and not request.data and self.inputs is not None:
-            self.inputs.close()
-            self.inputs = None
-        elif active and request.data and self.inputs is None:
-            self.forget()
-            self._listen()
+        self._enabled, pipeline = request.data, self._pipeline
+        if pipeline is not None and not request.data:
+            pipeline.deafen()
+        elif pipeline is not None and pipeline.inputs is None:
+            pipeline.reset()
+            pipeline.listen()
         response.success = True
-        response.message = ("enabled" if request.data else "disabled") + ("" if active else ", once active")
+        response.message = ("enabled" if request.data else "disabled") + (
+            "" if pipeline is not None else ", once active"
+        )
         return response
 
     def _answer_illegal_transitions(self) -> None:

@@ -44,12 +44,19 @@ class MergedQueue:
         """Read a stream's subscription no longer."""
         self._subscriptions.pop(stream, None)
 
+    def poll(self, most: int) -> None:
+        """Hand on what waits in all subscriptions, where no executor looks at them."""
+        self._hand_on({}, most)
+
     def _take(self, stream: str, msg: Any, info: Mapping[str, Any]) -> None:
-        """Hand on a message that the executor took, and what waits in all subscriptions, the oldest first."""
-        heads: dict[str, _Head] = {stream: self._head(stream, msg, info)}
+        """Hand on a message that the executor took, and what waits in all subscriptions."""
+        self._hand_on({stream: self._head(stream, msg, info)}, MOST_AT_ONCE)
+
+    def _hand_on(self, heads: dict[str, _Head], most: int) -> None:
+        """Hand on messages that were taken, one of a stream, and what waits, the oldest first."""
         waiting = set(self._subscriptions)
         try:
-            for _ in range(MOST_AT_ONCE):
+            for _ in range(most):
                 # One that was found empty is not asked again this turn: that costs too.
                 for name in sorted(waiting - heads.keys()):
                     if (head := self._next(name)) is not None:

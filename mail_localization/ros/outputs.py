@@ -16,7 +16,7 @@ from mail_localization.calibration import Calibration
 from mail_localization.localizer import is_ambiguous
 from mail_localization.ros import conversions
 from mail_localization.ros.markers import modes_to_msg
-from mail_localization.ros.settings import NodeSettings
+from mail_localization.ros.settings import TargetSettings
 from mail_localization.types import FloatArray, PoseEstimate
 
 _PATH_STEP, _PATH_PERIOD_NS, _PATH_LENGTH = 0.2, 1_000_000_000, 2000
@@ -30,7 +30,11 @@ class Outputs:
     """Publish estimates, each widened and checked; never one that is not finite, and none before the first."""
 
     def __init__(
-        self, node: Node, settings: Callable[[], NodeSettings], problems: Counter[str], calibration: Calibration | None
+        self,
+        node: Node,
+        settings: Callable[[], TargetSettings],
+        problems: Counter[str],
+        calibration: Calibration | None,
     ) -> None:
         self._node, self._settings, self._problems = node, settings, problems
         self._calibration = calibration

@@ -132,6 +132,8 @@ def descriptor(field: dataclasses.Field[Any], value: Any) -> ParameterDescriptor
     described = ParameterDescriptor(
         description=field.metadata.get("doc", ""),
         additional_constraints=", ".join(field.metadata.get("choices", ())),
+        # An empty array has no type in ROS: what is in it is checked here.
+        dynamic_typing=isinstance(value, list),
     )
     if low is None and high is None:
         return described

@@ -1,4 +1,4 @@
-"""What the node says of itself: diagnostics once a second, and refused messages in the log."""
+"""What the node says of itself: diagnostics, and refused messages in the log."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ REPORT_PERIOD = 5.0
 
 
 class Reports:
-    """Publish diagnostics and log the counters while the node is configured.
+    """Publish diagnostics every `period` (s) and log the counters while the node is configured.
 
     `resting` tells why the node does not listen, "" while it does; `notes` what a stream waits for.
     """
 
     def __init__(
-        self, node: Node, session: Session, resting: Callable[[], str], notes: Callable[[], dict[str, str]]
+        self,
+        node: Node,
+        session: Session,
+        resting: Callable[[], str],
+        notes: Callable[[], dict[str, str]],
+        period: float = DIAGNOSTICS_PERIOD,
     ) -> None:
         self._node, self._session, self._resting, self._notes = node, session, resting, notes
         self._reported: Counter[str] = Counter()
@@ -34,7 +39,7 @@ class Reports:
         # Steady: under use_sim_time a silent /clock must not silence the report.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
-            node.create_timer(DIAGNOSTICS_PERIOD, self.diagnose, clock=steady),
+            node.create_timer(period, self.diagnose, clock=steady),
             node.create_timer(REPORT_PERIOD, self.report, clock=steady),
         ]
 

@@ -13,10 +13,10 @@ from mail_localization.calibration import Calibration
 from mail_localization.errors import ModelError
 from mail_localization.health import Health, Status
 from mail_localization.localizer import Startable, localizer_of
-from mail_localization.models.artifact import load_model
+from mail_localization.models.artifact import ModelCard, Tensors, load_model
 from mail_localization.motion.odometry_aid import OdometryAided
 from mail_localization.preprocess.profile import SurveyProfile
-from mail_localization.ros.settings import NodeSettings
+from mail_localization.ros.settings import TargetSettings
 from mail_localization.ros.stamping import Stamping
 from mail_localization.types import FloatArray, PoseEstimate, Sample
 
@@ -33,15 +33,19 @@ class Session:
     """
 
     def __init__(
-        self, settings: Callable[[], NodeSettings], problems: Counter[str], topics: Mapping[str, str] = TOPICS
+        self,
+        settings: Callable[[], TargetSettings],
+        problems: Counter[str],
+        topics: Mapping[str, str] = TOPICS,
+        read: Callable[[Path], tuple[ModelCard, Tensors]] = load_model,
     ) -> None:
-        """Load the model; `topics` names the streams in texts."""
+        """Load the model; `topics` names the streams in texts, `read` returns a model folder's content."""
         given = settings()
         if not given.model:
             raise ModelError("parameter 'model' is not set; give the model folder: --ros-args -p model:=FOLDER")
         self.folder = Path(given.model).expanduser()
         self.problems = problems
-        card, tensors = load_model(self.folder)
+        card, tensors = read(self.folder)
         self._inner = localizer_of(card, tensors, given.hop, given.backend)
         if "torch" in sys.modules:
             # At batch 1 a second thread gains nothing, and a robot has other uses for the core.

@@ -1,4 +1,4 @@
-"""Everything localizer_node can be told; the model folder brings the rest."""
+"""Everything a node that localizes can be told; the model folder brings the rest."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from mail_localization.models.backend import BACKENDS
 from mail_localization.motion.odometry_aid import OdometryAidSettings
 
 
-class NodeSettings(Settings):
-    """Parameters of localizer_node, named as nav2's and robot_localization's where those have one."""
+class TargetSettings(Settings):
+    """How a target is localized, named as nav2's and robot_localization's parameters where those have one."""
 
     model: str = setting("", "folder of the model to localize with")
-    autostart: bool = setting(True, "configure and activate at start; false: a lifecycle manager does")
     hop: int = setting(0, "grid samples between two estimates; 0 = as the model was trained", minimum=0)
     backend: str = setting(
         "auto", "what computes a network; auto: ONNX Runtime where the model is exported and it is installed",
@@ -73,6 +72,12 @@ class NodeSettings(Settings):
     wifi: WifiMappingSettings = group(WifiMappingSettings)
     odometry: OdometryAidSettings = group(OdometryAidSettings)
     health: HealthSettings = group(HealthSettings)
+
+
+class NodeSettings(TargetSettings):
+    """Parameters of localizer_node."""
+
+    autostart: bool = setting(True, "configure and activate at start; false: a lifecycle manager does")
 
 
 LIVE = frozenset({

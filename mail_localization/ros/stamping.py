@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from mail_localization.ros.settings import NodeSettings
+from mail_localization.ros.settings import TargetSettings
 
 _NEAR_NS = 60_000_000_000
 """Stamps no further from the node's clock are of that clock: an overloaded node lags by its queue, 10 s and more."""
@@ -23,7 +23,7 @@ class Stamping:
     the former counts from the boot of its sensor, say: it is taken at its reception.
     """
 
-    def __init__(self, settings: Callable[[], NodeSettings], problems: Counter[str]) -> None:
+    def __init__(self, settings: Callable[[], TargetSettings], problems: Counter[str]) -> None:
         self._settings, self._problems = settings, problems
         self._current: dict[str, tuple[int, int]] = {}
         """Stream -> reception and stamp of its newest sample with a current stamp, ns."""

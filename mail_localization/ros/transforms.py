@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from mail_localization.motion.planar import PlanarTransform
 from mail_localization.ros.conversions import time_to_msg
-from mail_localization.ros.settings import NodeSettings
+from mail_localization.ros.settings import TargetSettings
 from mail_localization.types import PoseEstimate
 
 MISSING = (
@@ -62,7 +62,7 @@ def tf_broadcaster(node: Node) -> Callable[[TransformStamped], None] | None:
 class TransformOutput:
     """Send map->odom where there is odometry, else map->base_link; nothing before either is known."""
 
-    def __init__(self, node: Node, settings: Callable[[], NodeSettings]) -> None:
+    def __init__(self, node: Node, settings: Callable[[], TargetSettings]) -> None:
         self._settings = settings
         self._newest_ns = 0
         before = set(node.publishers)

@@ -100,6 +100,9 @@ def test_parameter_not_yet_in_use_can_change(make) -> None:
     assert outcome(node, "inner.unit", "percent")[0]
     assert outcome(node, "inner.paths", ["x", "y"])[0]
     assert parameters.current.inner == Inner(unit="percent", paths=("x", "y"))
+    assert outcome(node, "inner.paths", [])[0]  # An empty array has no type.
+    assert parameters.current.inner.paths == ()
+    assert outcome(node, "inner.paths", [1])[1].endswith("expected a list of str, found 1 in it")
     assert outcome(node, "inner.unit", "watt")[1].endswith("'watt' is not one of dbm, percent (unit)")
 
 
