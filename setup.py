@@ -46,6 +46,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"mail_localization = {NAME}.cli:main",
+            f"fleet_node = {NAME}.ros.fleet_node:main",
             f"localizer_node = {NAME}.ros.localizer_node:main",
             f"wifi_scanner_node = {NAME}.ros.wifi_scanner_node:main",
         ],

@@ -31,6 +31,24 @@ def model(scratch: Path, method: str, **magnetic: str) -> Path:
     return folder
 
 
+def mail_of_rate(scratch: Path, rate_hz: int) -> Path:
+    """Return a MAIL of that grid: windows of 10 s, one a second, and sub-sequences of the shipped lengths in time."""
+    folder = scratch / f"mail_{rate_hz}_hz"
+    if not folder.exists():
+        train, _ = recordings(scratch)
+        settings = {
+            "window": {"rate_hz": rate_hz, "length": 10 * rate_hz, "hop": rate_hz},
+            "network": {"scales": [rate_hz * seconds for seconds in (1, 2, 3, 4, 5, 10)]},
+            "training": {"hop": rate_hz},
+        }
+        config = scratch / f"{folder.name}.yaml"
+        config.write_text(json.dumps(settings))
+        bags = [str(path) for path in train]
+        options = ["--config", str(config), "--max-minutes", "0.1"]
+        _run("train", "--method", "mail", "--bags", *bags, "--out", str(folder), *options)
+    return folder
+
+
 def _run(*arguments: str) -> None:
     if code := main(list(arguments)):
         raise SystemExit(code)

@@ -75,13 +75,13 @@ def main() -> None:
         rclpy.spin_once(traffic, timeout_sec=0.1)
     _spin(traffic, WARM_UP)
     traffic.latency_ms.clear()
-    before, started = _cpu_seconds(pid), time.monotonic()
+    before, started = cpu_seconds(pid), time.monotonic()
     _spin(traffic, seconds)
     wall = time.monotonic() - started
     result = {
         "seconds": wall,
-        "cpu_share": (_cpu_seconds(pid) - before) / wall,
-        "memory_mb": _resident_mb(pid),
+        "cpu_share": (cpu_seconds(pid) - before) / wall,
+        "memory_mb": resident_mb(pid),
         "latency_ms": traffic.latency_ms,
     }
     print(json.dumps(result))
@@ -94,12 +94,14 @@ def _spin(node: Node, seconds: float) -> None:
         rclpy.spin_once(node, timeout_sec=0.05)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time a process has taken, s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident_mb(pid: int) -> float:
+def resident_mb(pid: int) -> float:
+    """Return the memory a process holds, MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -85,6 +85,7 @@ def test_wheel_holds_every_module_and_shared_file(wheel: zipfile.ZipFile) -> Non
 def test_wheel_has_the_executables_and_the_extras(wheel: zipfile.ZipFile) -> None:
     entry_points, metadata = _text(wheel, "entry_points.txt"), _text(wheel, "dist-info/METADATA")
     assert "mail_localization = mail_localization.cli:main" in entry_points
+    assert "fleet_node = mail_localization.ros.fleet_node:main" in entry_points
     assert "localizer_node = mail_localization.ros.localizer_node:main" in entry_points
     assert "wifi_scanner_node = mail_localization.ros.wifi_scanner_node:main" in entry_points
     assert {"all", "bags", "matching", "models", "runtime", "test", "wifi"} == set(

@@ -28,9 +28,15 @@ class Parameters(Generic[SettingsT]):
     """
 
     def __init__(
-        self, node: Node, kind: type[SettingsT], live: frozenset[str], in_use: Callable[[], bool] = lambda: True
+        self,
+        node: Node,
+        kind: type[SettingsT],
+        live: frozenset[str],
+        in_use: Callable[[], bool] = lambda: True,
+        fixed: str = "is read when the node is configured: deactivate and clean up first, then set it",
     ) -> None:
-        self._kind, self._live, self._in_use = kind, live, in_use
+        """Refuse what is not `live` while it is `in_use`, for the reason `fixed`."""
+        self._kind, self._live, self._in_use, self._fixed = kind, live, in_use, fixed
         self._where = f"parameters of {node.get_fully_qualified_name()}"
         self._fields = dict(fields_of(kind))
         self.current: SettingsT = kind.from_mapping(nested(self._given(node)), self._where)
@@ -65,8 +71,7 @@ class Parameters(Generic[SettingsT]):
         known = self._known(changes)
         fixed = sorted(name for name, value in known.items() if name not in self._live and self._changes(name, value))
         if fixed and self._in_use():
-            reason = f"{fixed[0]} is read when the node is configured: deactivate and clean up first, then set it"
-            return SetParametersResult(successful=False, reason=reason)
+            return SetParametersResult(successful=False, reason=f"{fixed[0]} {self._fixed}")
         try:
             self._with(known)
         except ConfigError as err:

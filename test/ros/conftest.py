@@ -50,11 +50,11 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = DEADL
 
 
 class NodeProcess:
-    """localizer_node as its own process; what it says goes to a file."""
+    """A node as its own process; what it says goes to a file."""
 
-    def __init__(self, words: Path, *ros_arguments: str) -> None:
+    def __init__(self, words: Path, *ros_arguments: str, executable: str = "localizer_node") -> None:
         self._words = words
-        command = [sys.executable, "-m", "mail_localization.ros.localizer_node", "--ros-args", *ros_arguments]
+        command = [sys.executable, "-m", f"mail_localization.ros.{executable}", "--ros-args", *ros_arguments]
         with words.open("wb") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=file)
 
@@ -62,8 +62,8 @@ class NodeProcess:
     def words(self) -> str:
         return self._words.read_text()
 
-    def wait_ready(self) -> None:
-        wait_until(lambda: "localizing with" in self.words or self.process.poll() is not None, self.words)
+    def wait_ready(self, said: str = "localizing with") -> None:
+        wait_until(lambda: said in self.words or self.process.poll() is not None, f"{said}; {self.words}")
         assert self.process.poll() is None, self.words
 
     def stop(self) -> int:
@@ -76,8 +76,9 @@ def start_node(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
     """Start nodes with ROS arguments; they are killed at the end of the test."""
     started: list[NodeProcess] = []
 
-    def start(*ros_arguments: str) -> NodeProcess:
-        started.append(NodeProcess(tmp_path / f"words_{len(started)}.txt", *ros_arguments))
+    def start(*ros_arguments: str, executable: str = "localizer_node") -> NodeProcess:
+        words = tmp_path / f"words_{len(started)}.txt"
+        started.append(NodeProcess(words, *ros_arguments, executable=executable))
         return started[-1]
 
     yield start
