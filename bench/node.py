@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import site
 
-SECONDS = 20.0
+SECONDS = 12.0
 RATES = (50, 100, 200)
 """Rates of the IMU and of the magnetometer (which has 100 Hz at most), Hz."""
 HOPS = (50, 5, 1)

@@ -20,7 +20,7 @@ from mail_localization.preprocess.magnetic import MagneticFeatures
 from mail_localization.training.dataset import WindowSet
 from mail_localization.training.mail import MailConfig
 
-SECONDS = 15.0
+SECONDS = 12.0
 """Time for which each loop is measured."""
 
 
