@@ -65,7 +65,7 @@ def test_named_files_exist() -> None:
 def test_launch_arguments_exist() -> None:
     for line in _shell_lines():
         if line.startswith("ros2 launch mail_localization "):
-            _, _, _, file, *arguments = line.split()
+            _, _, _, file, *arguments = shlex.split(line)
             text = (ROOT / "launch" / file).read_text(encoding="utf-8")
             assert [name for name in arguments if f'"{name.partition(":=")[0]}"' not in text] == []
 
