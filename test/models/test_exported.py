@@ -19,6 +19,7 @@ from mail_localization.models import backend
 from mail_localization.models.artifact import CARD_FILE, ModelCard, Tensors, load_model, save_model
 from mail_localization.models.backend import NETWORK_FILE
 from mail_localization.models.exported import mail as exported_mail
+from mail_localization.models.exported.planning import Planner
 from mail_localization.models.jang import Jang, JangSettings
 from mail_localization.models.mail import Mail
 from mail_localization.models.mail_settings import MailSettings
@@ -155,6 +156,19 @@ def test_what_is_kept_does_not_grow() -> None:
     for sample in stream(seed=1, count=6000):
         localizer.add(sample)
     assert all(len(kept) <= LENGTH // 5 + 1 for kept in localizer.predictor.network._kept)
+
+
+@pytest.mark.parametrize("hop", [1, 5, 7, 10, 25])
+def test_regular_windows_soon_need_no_new_plan(hop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    card, tensors = made(hop=hop)
+    network = network_of(card, exported(card, tensors), "onnxruntime")
+    features = np.zeros((1, LENGTH, 3), np.float32)
+    ends = 1000 + hop * np.arange(2 * LENGTH)
+    for end in ends[:LENGTH]:
+        network(features, np.array([end]))
+    monkeypatch.setattr(Planner, "_made", None)
+    for end in ends[LENGTH:]:
+        network(features, np.array([end]))
 
 
 def test_plans_for_irregular_windows_are_forgotten() -> None:

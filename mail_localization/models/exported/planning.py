@@ -106,8 +106,8 @@ class Planner:
         order = {name: k for k, name in enumerate([*new, *complete])}
         states = {name: (k, goals[name][1]) for k, name in enumerate(new)}
         states |= {name: (len(new) + row, steps) for name, (row, steps) in known.items() if name not in states}
-        # The next window begins later than the last of these.
-        left = {name: place for name, place in states.items() if name < self._rows - 1}
+        # The next window begins later than the last of these. In one order, so that regular windows soon repeat a plan.
+        left = {name: states[name] for name in sorted(states) if name < self._rows - 1}
         return Part(
             windows,
             np.minimum(firsts + np.arange(lengths.max(initial=0))[:, None], self._layout.length - 1),
