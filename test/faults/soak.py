@@ -164,7 +164,8 @@ class _Errors:
     def __init__(self, node: LocalizerNode) -> None:
         self._newest: list[float] = []
         self.poses = 0
-        publish = node._publish
+        assert node.inputs is not None
+        publish = node.inputs._consumer
 
         def heard(stream: str, message: Any, estimate: Any) -> None:
             if estimate is not None:
@@ -172,7 +173,6 @@ class _Errors:
                 self._newest = [*self._newest[-19:], math.dist(estimate.position, place(estimate.t_ns))]
             publish(stream, message, estimate)
 
-        assert node.inputs is not None
         node.inputs._consumer = heard
 
     @property
