@@ -37,3 +37,19 @@ def test_node_told_to_stop_before_it_spins_just_ends() -> None:
     spin(node, problems)
     assert problems == {}
     node.destroy_node()
+
+
+def test_shutdown_that_wakes_nobody_ends_an_idle_node(monkeypatch) -> None:
+    """As when a signal comes between the look at the context and the wait."""
+    rclpy.init(args=[])
+    node, problems = Node("idle"), Counter()
+    thread = threading.Thread(target=spin, args=(node, problems), daemon=True)
+    thread.start()
+    thread.join(1.0)
+    assert thread.is_alive()
+    monkeypatch.setattr(node.context, "ok", lambda: False)
+    thread.join(10)
+    assert not thread.is_alive()
+    monkeypatch.undo()
+    node.destroy_node()
+    rclpy.shutdown()
