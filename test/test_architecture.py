@@ -89,6 +89,11 @@ def test_ros_is_imported_in_ros_only(path: Path) -> None:
     assert _part(path) == "ros" or not found
 
 
+def test_nodes_spin_as_a_signal_always_ends() -> None:
+    """rclpy.spin sleeps on when a signal comes between its look at the context and its wait."""
+    assert [str(path) for path in _modules() if "rclpy.spin(" in path.read_text()] == []
+
+
 def test_nothing_unpickles() -> None:
     loaders = {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
     assert not [path for path in _modules() if {name.split(".")[0] for name in _imports(path)} & loaders]

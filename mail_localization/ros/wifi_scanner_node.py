@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -17,7 +17,7 @@ from mail_localization.data.radios import BACKENDS, open_radio
 from mail_localization.errors import MailLocalizationError, RadioError
 from mail_localization.ros.conversions import wifi_to_msg
 from mail_localization.ros.parameters import Parameters
-from mail_localization.ros.spinning import start
+from mail_localization.ros.spinning import spin, start
 from mail_localization.ros.stop_signals import StopSignals
 from mail_localization.types import WifiReading, WifiScan
 
@@ -98,9 +98,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         node = start(WifiScannerNode, args)
         signals.leave_at_once = False
-        rclpy.spin(node)
-    except ExternalShutdownException:
-        pass
+        spin(node, Counter())
     except MailLocalizationError as err:
         get_logger(NAME).fatal(str(err))
         return 1
