@@ -8,14 +8,11 @@ import sys
 import time
 import traceback
 from collections import Counter, deque
-from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -27,8 +24,7 @@ from mail_localization.ros.fleet_settings import FLEET_LIVE, FleetSettings
 from mail_localization.ros.parameters import Parameters
 from mail_localization.ros.reports import DIAGNOSTICS_PERIOD
 from mail_localization.ros.session import Session
-from mail_localization.ros.spinning import spin, start
-from mail_localization.ros.stop_signals import StopSignals
+from mail_localization.ros.spinning import run
 from mail_localization.ros.target import Target
 
 NAME = "fleet_node"
@@ -156,22 +152,7 @@ class FleetNode(Node):  # type: ignore[misc]
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 1 with one FATAL line where it cannot start."""
-    signals = StopSignals()
-    node: Any = None
-    try:
-        node = start(FleetNode, args)
-        signals.leave_at_once = False
-        spin(node, node.problems)
-    except MailLocalizationError as err:
-        get_logger(NAME).fatal(str(err))
-        return 1
-    finally:
-        signals.leave_at_once = False
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-        signals.ignore()
-    return 0
+    return run(FleetNode, NAME, args)
 
 
 if __name__ == "__main__":

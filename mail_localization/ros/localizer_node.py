@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import rclpy
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.logging import get_logger
 from std_srvs.srv import Empty, SetBool, Trigger
 
 from mail_localization.errors import ConfigError, MailLocalizationError
@@ -23,8 +21,7 @@ from mail_localization.ros.pipeline import Pipeline
 from mail_localization.ros.reports import Reports
 from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import LIVE, NodeSettings
-from mail_localization.ros.spinning import spin, start
-from mail_localization.ros.stop_signals import StopSignals
+from mail_localization.ros.spinning import run
 
 NAME = "localizer_node"
 _BACKWARD = Duration(nanoseconds=-100_000_000)
@@ -222,24 +219,12 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 1 with one FATAL line where it cannot start."""
-    signals = StopSignals()
-    node = None
-    try:
-        node = start(LocalizerNode, args)
-        if node.settings.autostart:
-            node.autostart()
-        signals.leave_at_once = False
-        spin(node, node.problems)
-    except MailLocalizationError as err:
-        get_logger(NAME).fatal(str(err))
-        return 1
-    finally:
-        signals.leave_at_once = False
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-        signals.ignore()
-    return 0
+    return run(LocalizerNode, NAME, args, begin=_begin)
+
+
+def _begin(node: LocalizerNode) -> None:
+    if node.settings.autostart:
+        node.autostart()
 
 
 if __name__ == "__main__":

@@ -6,21 +6,53 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
 from rclpy.node import Node
 
-from mail_localization.errors import ConfigError
+from mail_localization.errors import ConfigError, MailLocalizationError
+from mail_localization.ros.stop_signals import StopSignals
 
 NodeT = TypeVar("NodeT", bound=Node)
 _HEARTBEAT = 0.5
 """Longest wait without a look at whether the context is shut down, s."""
 _PAUSE = 1e-3
 """An error that comes back at once must not take a whole core, nor many bad messages all the time, s."""
+
+
+def run(
+    make: Callable[[], Any], name: str, args: list[str] | None, begin: Callable[[Any], None] = lambda node: None
+) -> int:
+    """Run a node until SIGINT or SIGTERM and return 0; 1 after one FATAL line where it cannot start.
+
+    Args:
+        make: creates the node, which counts in `problems`.
+        name: of the node, for the log.
+        args: of the command line.
+        begin: what the node does before it spins.
+    """
+    signals = StopSignals()
+    node = None
+    try:
+        node = start(make, args)
+        begin(node)
+        signals.leave_at_once = False
+        spin(node, node.problems)
+    except MailLocalizationError as err:
+        get_logger(name).fatal(str(err))
+        return 1
+    finally:
+        signals.leave_at_once = False
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+        signals.ignore()
+    return 0
 
 
 def start(make: Callable[[], NodeT], args: list[str] | None) -> NodeT:

@@ -6,19 +6,16 @@ import sys
 import threading
 from collections import Counter
 
-import rclpy
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from std_msgs.msg import String
 
 from mail_localization.config import Settings, setting
 from mail_localization.data.radios import BACKENDS, open_radio
-from mail_localization.errors import MailLocalizationError, RadioError
+from mail_localization.errors import RadioError
 from mail_localization.ros.conversions import wifi_to_msg
 from mail_localization.ros.parameters import Parameters
-from mail_localization.ros.spinning import spin, start
-from mail_localization.ros.stop_signals import StopSignals
+from mail_localization.ros.spinning import run
 from mail_localization.types import WifiReading, WifiScan
 
 NAME = "wifi_scanner_node"
@@ -47,6 +44,7 @@ class WifiScannerNode(Node):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(NAME)
+        self.problems: Counter[str] = Counter()
         self._settings = Parameters(self, ScannerSettings, frozenset()).current
         self._radio = open_radio(self._settings.backend, self._settings.interface)
         self._publisher = self.create_publisher(String, "wifi/scan", qos_profile_sensor_data)
@@ -58,10 +56,11 @@ class WifiScannerNode(Node):  # type: ignore[misc]
         self._thread.start()
         self.get_logger().info(f"scanning with {self._radio.name}, publishing {self._publisher.topic_name}")
 
-    def stop(self) -> None:
-        """End the scanning."""
+    def destroy_node(self) -> None:
+        """End the scanning, then the node."""
         self._stopping.set()
         self._thread.join(STOP_TIMEOUT)
+        super().destroy_node()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -93,23 +92,7 @@ class WifiScannerNode(Node):  # type: ignore[misc]
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 1 with one FATAL line where it cannot start."""
-    signals = StopSignals()
-    node = None
-    try:
-        node = start(WifiScannerNode, args)
-        signals.leave_at_once = False
-        spin(node, Counter())
-    except MailLocalizationError as err:
-        get_logger(NAME).fatal(str(err))
-        return 1
-    finally:
-        signals.leave_at_once = False
-        if node is not None:
-            node.stop()
-            node.destroy_node()
-        rclpy.try_shutdown()
-        signals.ignore()
-    return 0
+    return run(WifiScannerNode, NAME, args)
 
 
 if __name__ == "__main__":
