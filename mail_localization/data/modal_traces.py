@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
-from mail_localization.data.reference import Reference
+from mail_localization.data.reference import Reference, TimeArray
 from mail_localization.errors import RecordingError, TrainingError
 from mail_localization.preprocess.access_points import survey_access_points
 from mail_localization.preprocess.modalities import ModalitySettings, ModalWindow, ModalWindows
@@ -67,12 +67,17 @@ class ModalTrace:
 
         Its sensors ran all the time: a window that ends in a stretch looks back over the way to it.
         """
-        kept = _inside(np.array([window.t_ns for window in self.windows], dtype=np.int64), stretches)
-        heard = _inside(self.received_ns, stretches)
+        return self.relabelled(lambda t_ns: np.where(inside(t_ns, stretches)[:, None], self.reference.at(t_ns), np.nan))
+
+    def relabelled(self, positions_at: Callable[[TimeArray], FloatArray]) -> ModalTrace:
+        """Return the trace with labels from a function: stamps (n,) -> (n, 2), m, NaN where there are none."""
+        ends = np.array([window.t_ns for window in self.windows], dtype=np.int64)
+        positions, heard_at = positions_at(ends), positions_at(self.received_ns)
+        kept, heard = (np.asarray(np.isfinite(labels).all(axis=1)) for labels in (positions, heard_at))
         return dataclasses.replace(
-            self, windows=list(itertools.compress(self.windows, kept)), positions=self.positions[kept],
+            self, windows=list(itertools.compress(self.windows, kept)), positions=positions[kept],
             scans=list(itertools.compress(self.scans, heard)), received_ns=self.received_ns[heard],
-            heard_at=self.heard_at[heard],
+            heard_at=heard_at[heard],
         )  # fmt: skip
 
     def provenance(self, role: str) -> dict[str, Any]:
@@ -171,7 +176,7 @@ def require_modalities(traces: Sequence[ModalTrace], topics: Topics, modalities:
             )  # fmt: skip
 
 
-def _inside(t_ns: npt.NDArray[np.int64], stretches: Stretches) -> npt.NDArray[np.bool_]:
+def inside(t_ns: TimeArray, stretches: Stretches) -> npt.NDArray[np.bool_]:
     """Tell which stamps (n,) lie in one of the stretches."""
     return np.array([any(start <= t < end for start, end in stretches) for t in t_ns.tolist()], dtype=bool)
 

@@ -118,6 +118,7 @@ class TransferConfig(Settings):
     shares: tuple[float, ...] = setting(
         (0.01, 0.05, 0.1, 0.25, 0.5, 1.0), "shares of the target's survey", minimum=0.001, maximum=1.0
     )
+    settings: dict[str, Any] = _mapping("settings laid over the kept trial, for both ways")
     seeds: int = setting(0, "use the first so many seeds; 0: all", minimum=0)
     max_minutes: float = setting(0.0, "longest training, min; 0: the method's", minimum=0.0)
 

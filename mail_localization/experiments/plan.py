@@ -219,12 +219,13 @@ class _Planner:
         if (site.name, transfer.method) not in self._plan.trials:
             return
         trials = self._plan.trials[site.name, transfer.method]
+        self._check(transfer.settings, tuple(trials), site, name, method, f"experiments: transfers: {name}: settings")
         lstm1 = self._pretrain(site, name, method.pretrain, transfer.sources)
         minutes = transfer.max_minutes or method.max_minutes or self._config.max_minutes
         inputs = _inputs((*site.training, *site.validation))
         for way, share, seed in itertools.product(WAYS, transfer.shares, self._config.seeds_of(transfer.seeds)):
             arguments = {
-                "like": trials, "lstm1": lstm1 if way == WAYS[0] else "", "share": share,
+                "like": trials, "settings": transfer.settings, "lstm1": lstm1 if way == WAYS[0] else "", "share": share,
                 "training": _names(site.training), "validation": _names(site.validation), "seed": seed,
                 "max_minutes": minutes,
             }  # fmt: skip

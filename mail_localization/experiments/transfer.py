@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mail_localization.data.reference import Reference
+from mail_localization.experiments.config import merged
 from mail_localization.experiments.steps import MODEL, best_trial, pretrained
 from mail_localization.experiments.tasks import Context
 from mail_localization.models.artifact import load_model
@@ -31,18 +32,20 @@ Stretches = dict[Path, list[tuple[int, int]]]
 
 
 def adapt(
-    context: Context, like: list[str], lstm1: str, share: float, training: list[str],
+    context: Context, like: list[str], settings: dict[str, Any], lstm1: str, share: float, training: list[str],
     validation: list[str], seed: int, max_minutes: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train mmloc_plus on a share of a survey, with the settings of the best of `like`.
+    """Train mmloc_plus on a share of a survey, with the settings of the best of `like` and those laid over them.
 
     With and without a pretrained LSTM1 all else is the same: the stretches with labels, spread evenly over the survey
-    (who surveys little walks the whole site thinly); the sensors, which run on between them; and as many batches as for
-    the whole survey, since what is asked is what labels are worth, not computing time.
+    (who surveys little walks the whole site thinly); the sensors, which run on between them; what is reckoned from them
+    there, where training.fill_in.use is on; and as many batches as for the whole survey, since what is asked is what
+    labels are worth, not computing time.
 
     Args:
         context: where the files are.
         like: task folders of trials.
+        settings: laid over theirs.
         lstm1: task folder of a pretraining; none: from scratch.
         share: of the time walked in the training recordings.
         training: recordings of which a share is used.
@@ -50,7 +53,7 @@ def adapt(
         seed: of the training and of the choice of stretches.
         max_minutes: longest training.
     """
-    settings = best_trial(context, like)["settings"]
+    settings = merged(best_trial(context, like)["settings"], settings)
     folder = pretrained(context, lstm1) if lstm1 else None
     options = TrainOptions(
         seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)), progress=False
@@ -58,7 +61,8 @@ def adapt(
     config, tensors = with_lstm1(CONFIG.from_mapping(settings, "settings"), folder)
     make_folder(context.folder / MODEL)
     whole = read_survey(config, context.recordings(training), options)
-    part = whole.within(drawn_stretches({trace.path: trace.reference for trace in whole.training}, share, seed))
+    drawn = drawn_stretches({trace.path: trace.reference for trace in whole.training}, share, seed)
+    part = whole.filled_in(drawn, config, options.topics) if config.training.fill_in.use else whole.within(drawn)
     config = changed(config, training=as_many_batches(config.training, whole.labels, part.labels))
     train_on(config, part, tensors, context.folder / MODEL, options)
     card, _ = load_model(context.folder / MODEL)

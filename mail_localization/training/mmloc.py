@@ -21,7 +21,7 @@ from mail_localization.data.modal_traces import (
     load_modal_traces,
     require_modalities,
 )
-from mail_localization.data.recording import Recording
+from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.splits import hold_out, separated, warn_if_unvisited
 from mail_localization.errors import TrainingError
 from mail_localization.models.artifact import Tensors, save_model
@@ -34,6 +34,7 @@ from mail_localization.models.regressor import state
 from mail_localization.motion.tracker import MotionCalibration
 from mail_localization.preprocess.modal_batch import ModalFrontEnd
 from mail_localization.preprocess.wifi import AccessPoints
+from mail_localization.training.fill_in import filled_in, thin_parts
 from mail_localization.training.follow import NetworkWalk, best_follow
 from mail_localization.training.loop import Limits, fit, held_out_errors
 from mail_localization.training.modal_errors import covariances_by_modality
@@ -70,12 +71,20 @@ class Survey:
     validation: list[ModalTrace]
     """What tells the errors."""
     parts: Mapping[Path, Stretches] | None = None
-    """Stretches of the training recordings that have labels; None: all of them."""
+    """Stretches of the training recordings that have references; None: all of them."""
+    partial: bool = False
+    """Whether there are no labels but in the parts: most places of the held-out recordings are unknown then."""
 
     def within(self, stretches: Mapping[Path, Stretches]) -> Survey:
         """Return the survey with labels in these stretches of the training recordings alone."""
         training = [trace.within(stretches[trace.path]) for trace in self.training if trace.path in stretches]
-        return Survey(training, self.validation, stretches)
+        return Survey(training, self.validation, stretches, partial=True)
+
+    def filled_in(self, stretches: Mapping[Path, Stretches], config: MmlocPlusConfig, topics: Topics) -> Survey:
+        """Return the survey with the references in these stretches alone, and labels reckoned between them."""
+        training = [trace for trace in self.training if trace.path in stretches]
+        labels = filled_in(training, stretches, config.follow.motion, config.training.fill_in, topics)
+        return Survey(labels, self.validation, stretches)
 
     @property
     def labels(self) -> int:
@@ -94,6 +103,9 @@ def train(config: MmlocPlusConfig, recordings: list[Path], out: Path, options: T
     config, lstm1 = with_lstm1(config, options.lstm1)
     make_folder(out)
     survey = read_survey(config, recordings, options)
+    fill_in = config.training.fill_in
+    if fill_in.use and (parts := thin_parts({trace.path: trace.reference for trace in survey.training}, fill_in)):
+        survey = survey.filled_in(parts, config, options.topics)
     train_on(config, survey, lstm1, out, options)
 
 
@@ -149,7 +161,7 @@ def train_on(config: MmlocPlusConfig, survey: Survey, lstm1: Tensors, out: Path,
     run["lstm1"] = _hash(lstm1)
     # Most places of whole recordings are unknown to a part of a survey: their errors would choose weights that always
     # say the survey's middle.
-    selection = validation if survey.parts is None else examples
+    selection = examples if survey.partial else validation
     result = fit(
         model.to(device), examples, selection, config.training, seed=options.seed, out=out, run=run, limits=limits
     )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mail_localization.config import Settings, group, setting
 from mail_localization.preprocess.magnetic import MICROTESLA
 from mail_localization.preprocess.modal_batch import ModalBatch, ModalFrontEnd, NetworkInputs
+from mail_localization.training.fill_in import FillInSettings
 from mail_localization.training.loop import TrainingSettings
 from mail_localization.types import FloatArray
 
@@ -43,6 +44,7 @@ class ModalTrainingSettings(TrainingSettings):
     stop_after: int = setting(3, "decays without a better validation error after which training stops", minimum=1)
     weight_decay: float = setting(0.001, "weight decay, decoupled from the gradient (AdamW)", minimum=0.0)
     augmentation: ModalAugmentation = group(ModalAugmentation)  # type: ignore[assignment]
+    fill_in: FillInSettings = group(FillInSettings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,11 +145,16 @@ def _source(recordings: list[Path], settings: MotionSettings, topics: Topics) ->
 
 
 def _walk(path: Path, settings: MotionSettings, raw: MotionCalibration, topics: Topics) -> _Walk:
-    recording = Recording(path, topics)
-    reference = recording.reference()
-    tracker = MotionTracker(settings, raw)
-    motions = [motion for sample in recording.samples(tracker.inputs) for motion in tracker.add(sample)]
+    reference = Recording(path, topics).reference()
+    motions = motions_of(path, settings, raw, topics)
     return _Walk(path, reference, [m for m in motions if reference.start_ns <= m.t_ns <= reference.end_ns])
+
+
+def motions_of(path: Path, settings: MotionSettings, calibration: MotionCalibration, topics: Topics) -> list[Motion]:
+    """Return the pieces of way in a recording."""
+    tracker = MotionTracker(settings, calibration)
+    samples = Recording(path, topics).samples(tracker.inputs)
+    return [motion for sample in samples for motion in tracker.add(sample)]
 
 
 def _cut(walk: _Walk, parts: Mapping[Path, Stretches] | None) -> list[_Walk]:

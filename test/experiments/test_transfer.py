@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from walks import write_walks
 
 from mail_localization.data.reference import Reference
 from mail_localization.errors import EvaluationError
@@ -73,13 +75,16 @@ def test_a_part_is_trained_on_in_as_many_batches(examples: int) -> None:
     assert part.patience / part.epochs == pytest.approx(settings.patience / settings.epochs, rel=0.1)
 
 
-def test_lstm1_is_pretrained_and_adapted(root: Path, tmp_path: Path) -> None:
+def test_lstm1_is_pretrained_and_adapted(tmp_path: Path) -> None:
+    root = tmp_path / "recordings"
+    write_walks(root / "a")
     store = Store(tmp_path)
     tiny: dict[str, Any] = {"length": 10, "frame": "sensor"}
     lstm1 = {"lstm1": {"inertial": tiny, "rate_hz": 10.0, "hidden": 4}, "training": {"epochs": 1}}
     fused = {
         "modalities": ["imu", "mag"], "window": {"rate_hz": 10.0, "length": 20, "hop": 5}, "inertial": tiny,
         "network": {"magnetic_hidden": 4, "fusion_hidden": 4}, "training": {"epochs": 1, "batch": 50},
+        "follow": {"use": "off"},
     }  # fmt: skip
     walks = ["a/walk_0", "a/walk_1", "a/walk_2"]
 
@@ -92,10 +97,16 @@ def test_lstm1_is_pretrained_and_adapted(root: Path, tmp_path: Path) -> None:
     made = done("lstm1", pretrain, settings=lstm1, recordings=walks, seed=0, max_minutes=1.0)
     common: dict[str, Any] = {"training": walks[:2], "validation": walks[2:], "seed": 0, "max_minutes": 1.0}
     trial = done("trial", train, method="mmloc_plus", settings=fused, like=[], lstm1=made, **common)
-    for lstm1_folder, adapted in ((made, "freeze"), ("", "scratch")):
-        folder = done(f"adapted {adapted}", adapt, like=[trial], lstm1=lstm1_folder, share=0.5, **common)
+    learnt: dict[bool, list[Any]] = {True: [], False: []}
+    for filled, (lstm1_folder, adapted) in itertools.product(learnt, ((made, "freeze"), ("", "scratch"))):
+        common["settings"] = {"training": {"fill_in": {"use": filled}}}
+        folder = done(f"adapted {adapted} {filled}", adapt, like=[trial], lstm1=lstm1_folder, share=0.5, **common)
         card, _ = load_model(tmp_path / folder / "model")
         assert (card.method, card.settings["network"]["adapt"]) == ("mmloc_plus", adapted)
         assert card.settings["network"]["inertial_hidden"] == (4 if lstm1_folder else 128)
+        learnt[filled].append(card.training_recordings)
+    assert learnt[False][0] == learnt[False][1] and learnt[True][0] == learnt[True][1], "both ways get the same labels"
+    assert learnt[False][0] != learnt[True][0]
+    del common["settings"]
     with pytest.raises(EvaluationError, match="not pretrained: not tried"):
         done("late", train, method="mmloc_plus", settings=fused, like=[], lstm1="none", **common)

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 from modal_surveys import modal_walk, scan_at, without_references, write_modal_survey
 from surveys import SECOND_NS, START_NS
+from walks import write_walks
 
+from mail_localization.data.recording import Recording, RecordingInfo, write_recording
 from mail_localization.errors import TrainingError
 from mail_localization.localizer import load_localizer
 from mail_localization.matching.follower import FollowSettings
 from mail_localization.models.artifact import load_model
+from mail_localization.training.fill_in import FillInSettings
 from mail_localization.training.mmloc import MmlocPlusConfig, read_survey, train, train_on
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.pretrain import PretrainConfig, pretrain
-from mail_localization.types import ImuSample, MagneticSample, PoseEstimate, Sample, WifiScan
+from mail_localization.types import ImuSample, MagneticSample, PoseEstimate, ReferencePose, Sample, WifiScan
 
 SMALL = {
     "window": {"length": 20},
@@ -215,6 +218,31 @@ def test_part_of_a_survey_is_labelled_while_the_sensors_run_on(survey: list[Path
     train_on(settings, part, {}, tmp_path / "model", QUIET)
     card, _ = load_model(tmp_path / "model")
     assert card.metrics["held_out"]["windows"] > 3 * len(x)
+
+
+def test_a_survey_with_far_marks_is_filled_in_where_that_is_asked_for(tmp_path: Path) -> None:
+    close = write_walks(tmp_path)
+    far = [tmp_path / f"far_{number}" for number in range(len(close))]
+    for path, thin in zip(close, far, strict=True):
+        recording = Recording(path)
+        marks = recording.reference()
+        poses = [
+            ReferencePose(t, *place) for t, place in zip(marks.t_ns.tolist(), marks.position.tolist(), strict=True)
+        ]
+        write_recording(thin, [*recording.samples(), *poses[:10], *poses[-10:]], RecordingInfo(site="test"))
+    fill_in = FillInSettings(use=True, longest=10.0)
+    settings = config()
+    settings = dataclasses.replace(
+        settings, modalities=("imu", "mag"), follow=FollowSettings(use="off"),
+        training=dataclasses.replace(settings.training, epochs=1, fill_in=fill_in),
+    )  # fmt: skip
+    for recordings, changes in ((close, False), (far, True)):
+        out = tmp_path / f"model_{changes}"
+        options = dataclasses.replace(QUIET, validation=(recordings[2],))
+        train(settings, recordings[:2], out, options)
+        [learnt, *_] = load_model(out)[0].training_recordings
+        straight = read_survey(settings, recordings[:2], options).training[0]
+        assert (learnt["hash"] != straight.content_hash) == changes
 
 
 def test_shipped_config_is_read() -> None:
