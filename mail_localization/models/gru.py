@@ -1,21 +1,25 @@
-"""A gated recurrent unit over many sequences at once, with its gradient written by hand (MAIL eq. 2-5).
+"""Gated recurrent units over many sequences at once, with their gradient written by hand (MAIL eq. 2-5).
 
 torch.nn.GRU computes another cell (cuDNN's: the reset gate acts after the hidden matrix and its second bias), and
 on a CPU its backward pass records some twenty nodes for every time step. Here both directions work in place on
-buffers that lie feature by row, (H, M): every gate is one contiguous block and every step a dozen kernels.
+buffers that lie feature by row, (H, M). What they cost is the calls and the memory, not the arithmetic: a block of
+rows is as wide as the second-level cache allows, its views are made once, and blocks are spread over threads.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mail_localization.models.workers import spread
+
 
 class Gru(nn.Module):
-    """Return the last hidden state of sequences that all start from h = 0.
+    """Hold the weights of a cell that starts from h = 0.
 
         z_t = sigmoid(W_z [h_{t-1}, x_t, 1])              update gate, eq. 2
         r_t = sigmoid(W_r [h_{t-1}, x_t, 1])              reset gate, eq. 3
@@ -35,99 +39,208 @@ class Gru(nn.Module):
         self.candidate = nn.Parameter(torch.empty(hidden, width).uniform_(-bound, bound))
         """W_n, columns (r * h, x, bias)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map sequences (T, C, M) to last states (H, M)."""
-        if torch.is_grad_enabled() and (self.gates.requires_grad or self.candidate.requires_grad):
-            return _GruScan.apply(x, self.gates, self.candidate)  # type: ignore[no-any-return, no-untyped-call]
-        return _last_state(x, self.gates, self.candidate)
+
+class Grus(nn.ModuleList):
+    """Cells of their own for several sets of sequences, run side by side."""
+
+    def forward(self, sequences: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Map sequences (T, C, M), one set for each cell, to last states (H, M)."""
+        weights = list(self.parameters())  # gates and candidate of each cell
+        if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
+            states: tuple[Tensor, ...] = _Scan.apply(len(self), *sequences, *weights)  # type: ignore[no-untyped-call]
+            return states
+        blocks = _blocks(sequences, weights)
+        return _joined(blocks, spread(_last_state, blocks, threads=_threads(blocks)))
 
 
-def _last_state(x: Tensor, gates: Tensor, candidate: Tensor) -> Tensor:
-    """Run the recurrence forward with two steps' memory: (T, C, M) -> (H, M)."""
-    _, channels, rows = x.shape
-    hidden = len(candidate)
-    state = x.new_zeros(hidden + channels + 1, rows)  # [h, x, 1]
-    state[-1] = 1
-    reset = state.clone()  # [r * h, x, 1]
-    gate, new = x.new_empty(2 * hidden, rows), x.new_empty(hidden, rows)
-    h, update, reset_gate, reset_h = state[:hidden], gate[:hidden], gate[hidden:], reset[:hidden]
-    inputs, reset_inputs = state[hidden:-1], reset[hidden:-1]
-    for x_t in x.unbind(0):
+class _Block(NamedTuple):
+    """Some sequences of one cell."""
+
+    cell: int
+    x: Tensor  # (T, C, m)
+    gates: Tensor
+    candidate: Tensor  # columns (x, bias, r * h)
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Steps, channels, hidden units and sequences."""
+        return (*self.x.shape[:2], len(self.candidate), self.x.shape[2])
+
+
+BLOCK = 25_600
+"""Numbers in a hidden state of a block: at 800 x 32 a step's buffers fill a cache of 1 MB, and calls cost little."""
+
+
+def _blocks(sequences: Sequence[Tensor], weights: Sequence[Tensor]) -> list[_Block]:
+    """Cut each cell's sequences (T, C, M) into blocks; how does not depend on the threads, so nor do the numbers."""
+    blocks = []
+    for cell, x in enumerate(sequences):
+        gates, candidate = (weight.detach() for weight in weights[2 * cell : 2 * cell + 2])
+        hidden, rows = len(candidate), x.shape[2]
+        rolled = candidate.roll(-hidden, 1)
+        count = max(1, round(rows * hidden / BLOCK)) if x.device.type == "cpu" else 1
+        blocks += [_Block(cell, part, gates, rolled) for part in x.tensor_split(count, dim=2)]
+    return blocks
+
+
+def _threads(blocks: Sequence[_Block]) -> int:
+    """Return how many threads blocks are worth: a few rows are not."""
+    large = blocks[0].x.device.type == "cpu" and max(block.x.shape[2] for block in blocks) >= 100
+    return torch.get_num_threads() if large else 1
+
+
+def _joined(blocks: Sequence[_Block], parts: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the last states (H, M) of each cell from those of its blocks."""
+    cells: list[list[Tensor]] = [[] for _ in range(blocks[-1].cell + 1)]
+    for block, part in zip(blocks, parts, strict=True):
+        cells[block.cell].append(part)
+    return tuple(torch.cat(parts, dim=1) for parts in cells)
+
+
+def _last_state(block: _Block) -> Tensor:
+    """Run the recurrence forward with one step's memory: to (H, m)."""
+    _, channels, hidden, rows = block.sizes
+    step = block.x.new_zeros(2 * hidden + channels + 1, rows)  # [h, x, 1, r * h]
+    inputs, reset_h = step[hidden : hidden + channels], step[hidden + channels + 1 :]
+    step[hidden + channels] = 1
+    gate, new = step.new_empty(2 * hidden, rows), step.new_empty(hidden, rows)
+    to_gates, to_candidate, h = step[:-hidden], step[hidden:], step[:hidden]
+    update, reset = gate[:hidden], gate[hidden:]
+    for x_t in block.x.unbind(0):
         inputs.copy_(x_t)
-        reset_inputs.copy_(x_t)
-        torch.mm(gates, state, out=gate).sigmoid_()
-        torch.mul(reset_gate, h, out=reset_h)
-        torch.mm(candidate, reset, out=new).tanh_()
+        torch.mm(block.gates, to_gates, out=gate).sigmoid_()
+        torch.mul(reset, h, out=reset_h)
+        torch.mm(block.candidate, to_candidate, out=new).tanh_()
         h.lerp_(new, update)
     return h.clone()
 
 
-class _GruScan(torch.autograd.Function):
-    """The recurrence with its gradient with respect to the weights (not the input)."""
+class _Step(NamedTuple):
+    """Views of what a step forward leaves, (features, m) each; h and r * h of the step, h of the next."""
+
+    all: Tensor  # [h, x, 1, r * h]
+    to_gates: Tensor  # [h, x, 1]
+    to_candidate: Tensor  # [x, 1, r * h]
+    h: Tensor
+    reset_h: Tensor
+    gate: Tensor
+    update: Tensor
+    reset: Tensor
+    new: Tensor
+    next_h: Tensor
+
+
+class _Tape:
+    """What running a block forward leaves for the way back."""
+
+    def __init__(self, x: Tensor, channels: int, hidden: int, rows: int) -> None:
+        count, inner = len(x), hidden + channels + 1
+        states = x.new_zeros(count + 1, inner + hidden, rows)
+        states[:, inner - 1] = 1
+        gates, news = x.new_empty(count, 2 * hidden, rows), x.new_empty(count, hidden, rows)
+        self.inputs = states[:-1, hidden : inner - 1]
+        self.steps = [
+            _Step(
+                all=state, to_gates=state[:inner], to_candidate=state[hidden:], h=state[:hidden],
+                reset_h=state[inner:], gate=gate, update=gate[:hidden], reset=gate[hidden:], new=new,
+                next_h=following[:hidden],
+            )
+            for state, following, gate, new in zip(states[:-1], states[1:], gates, news, strict=True)
+        ]  # fmt: skip
+
+
+def _forward(block: _Block, tape: _Tape) -> Tensor:
+    """Run a block forward and return its last states (H, m)."""
+    rows = block.x.shape[2]
+    tape.inputs[..., :rows] = block.x
+    tape.inputs[..., rows:] = 0  # rows that only fill up the tape
+    for _, to_gates, to_candidate, h, reset_h, gate, update, reset, new, next_h in tape.steps:
+        torch.mm(block.gates, to_gates, out=gate).sigmoid_()
+        torch.mul(reset, h, out=reset_h)
+        torch.mm(block.candidate, to_candidate, out=new).tanh_()
+        torch.lerp(h, new, update, out=next_h)
+    return next_h[:, :rows].clone()
+
+
+def _backward(block: _Block, tape: _Tape, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of a block's weights from that of its last states (H, m)."""
+    _, channels, hidden, rows = block.sizes
+    inner, width = hidden + channels + 1, tape.inputs.shape[2]
+    d_gates, d_candidate = torch.zeros_like(block.gates), torch.zeros_like(block.candidate)
+    gates_t = block.gates[:, :hidden].t().contiguous()
+    candidate_t = block.candidate[:, channels + 1 :].t().contiguous()
+    dh = grad.new_zeros(hidden, width)
+    dh[:, :rows] = grad
+    d_new, d_reset, part, product = (torch.empty_like(dh) for _ in range(4))
+    d_gate = dh.new_empty(2 * hidden, width)
+    d_z, d_r = d_gate[:hidden], d_gate[hidden:]
+    # The products that give the weights' gradients take half the time with their right side row by row.
+    by_row = dh.new_empty(width, inner + hidden)
+    turned, to_gates, to_candidate = by_row.t(), by_row[:, :inner], by_row[:, hidden:]
+    for everything, _, _, _, reset_h, _, update, reset, new, next_h in reversed(tape.steps):
+        torch.mul(dh, update, out=product)
+        torch.sub(dh, product, out=dh)
+        torch.sub(new, next_h, out=part)  # (1 - z) * (n - h_{t-1})
+        torch.mul(product, part, out=d_z)
+        torch.mul(product, new, out=part)
+        torch.addcmul(product, part, new, value=-1, out=d_new)
+        torch.mm(candidate_t, d_new, out=d_reset)
+        torch.addcmul(dh, d_reset, reset, out=dh)
+        torch.mul(d_reset, reset_h, out=part)
+        torch.addcmul(part, part, reset, value=-1, out=d_r)
+        torch.addmm(dh, gates_t, d_gate, out=dh)
+        turned.copy_(everything)
+        torch.addmm(d_gates, d_gate, to_gates, out=d_gates)
+        torch.addmm(d_candidate, d_new, to_candidate, out=d_candidate)
+    return d_gates, d_candidate.roll(hidden, 1)
+
+
+class _Scan(torch.autograd.Function):
+    """The recurrences of several cells with their gradients with respect to the weights (not the inputs)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gates: Tensor, candidate: Tensor) -> Tensor:
-        steps, channels, rows = x.shape
-        hidden = len(candidate)
-        states = _take(x, steps + 1, hidden + channels + 1, rows)  # [h_{t-1}, x_t, 1] of every step
-        states[:steps, hidden:-1] = x
-        states[:, -1] = 1
-        states[0, :hidden] = 0
-        resets = _take(x, steps, hidden + channels + 1, rows)  # [r_t * h_{t-1}, x_t, 1]
-        resets[:, hidden:] = states[:steps, hidden:]
-        gate, new = _take(x, steps, 2 * hidden, rows), _take(x, steps, hidden, rows)
-        for t in range(steps):
-            g, h = gate[t], states[t, :hidden]
-            torch.mm(gates, states[t], out=g).sigmoid_()
-            torch.mul(g[hidden:], h, out=resets[t, :hidden])
-            torch.mm(candidate, resets[t], out=new[t]).tanh_()
-            torch.lerp(h, new[t], g[:hidden], out=states[t + 1, :hidden])
-        ctx.save_for_backward(gates, candidate)
-        ctx.buffers = (states, resets, gate, new)
-        return states[steps, :hidden].clone()
+    def forward(ctx: Any, cells: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        blocks = _blocks(tensors[:cells], tensors[cells:])
+        tapes = [_take(block) for block in blocks]
+        ctx.blocks, ctx.tapes = blocks, tapes
+        return _joined(blocks, spread(_forward, blocks, tapes, threads=_threads(blocks)))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor]:
-        gates, candidate = ctx.saved_tensors
-        states, resets, gate, new = ctx.buffers
-        hidden = len(candidate)
-        d_gates, d_candidate = torch.zeros_like(gates), torch.zeros_like(candidate)
-        gates_t, candidate_t = gates[:, :hidden].t().contiguous(), candidate[:, :hidden].t().contiguous()
-        dh = grad.clone(memory_format=torch.contiguous_format)
-        part, d_new, d_reset = torch.empty_like(dh), torch.empty_like(dh), torch.empty_like(dh)
-        d_gate = dh.new_empty(2 * hidden, dh.shape[1])
-        sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
-        tanh_backward = torch.ops.aten.tanh_backward.grad_input
-        for t in range(len(new) - 1, -1, -1):
-            h, z, r, n = states[t, :hidden], gate[t, :hidden], gate[t, hidden:], new[t]
-            torch.sub(n, h, out=part).mul_(dh)
-            sigmoid_backward(part, z, grad_input=d_gate[:hidden])
-            torch.mul(dh, z, out=part)
-            dh.sub_(part)
-            tanh_backward(part, n, grad_input=d_new)
-            d_candidate.addmm_(d_new, resets[t].t())
-            torch.mm(candidate_t, d_new, out=d_reset)
-            torch.mul(d_reset, h, out=part)
-            sigmoid_backward(part, r, grad_input=d_gate[hidden:])
-            d_gates.addmm_(d_gate, states[t].t())
-            dh.addcmul_(d_reset, r).addmm_(gates_t, d_gate)
-        _give_back(*ctx.buffers)
-        ctx.buffers = None
-        return None, d_gates, d_candidate
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        blocks, tapes = ctx.blocks, ctx.tapes
+        ctx.blocks = ctx.tapes = None
+        rows = [[block.x.shape[2] for block in blocks if block.cell == cell] for cell in range(len(grads))]
+        parts = [part for grad, widths in zip(grads, rows, strict=True) for part in torch.split(grad, widths, dim=1)]
+        found = spread(_backward, blocks, tapes, parts, threads=_threads(blocks))
+        _give_back(blocks, tapes)
+        weights = []
+        for cell in range(len(grads)):
+            pairs = [pair for block, pair in zip(blocks, found, strict=True) if block.cell == cell]
+            weights += [torch.stack(each).sum(dim=0) for each in zip(*pairs, strict=True)]
+        return (None, *(None for _ in grads), *weights)
 
 
-# Buffers of a finished backward pass serve the next forward pass: fresh pages would cost as much as the arithmetic.
-_POOL: dict[tuple[Any, ...], list[Tensor]] = {}
-_POOL_DEPTH = 2
+# Tapes of a finished backward pass serve the next forward pass: fresh pages would cost as much as the arithmetic.
+_POOL: dict[tuple[Any, ...], list[_Tape]] = {}
+_POOL_DEPTH = 12
 
 
-def _take(like: Tensor, *shape: int) -> Tensor:
-    spare = _POOL.get((like.device, like.dtype, shape))
-    return spare.pop() if spare else like.new_empty(shape)
+def _take(block: _Block) -> _Tape:
+    spare = _POOL.get(_key(block))
+    if spare:
+        return spare.pop()
+    _, channels, hidden, _ = block.sizes
+    return _Tape(block.x, channels, hidden, _key(block)[-1])
 
 
-def _give_back(*buffers: Tensor) -> None:
-    for buffer in buffers:
-        spare = _POOL.setdefault((buffer.device, buffer.dtype, tuple(buffer.shape)), [])
+def _give_back(blocks: Sequence[_Block], tapes: Sequence[_Tape]) -> None:
+    for block, tape in zip(blocks, tapes, strict=True):
+        spare = _POOL.setdefault(_key(block), [])
         if len(spare) < _POOL_DEPTH:
-            spare.append(buffer)
+            spare.append(tape)
+
+
+def _key(block: _Block) -> tuple[Any, ...]:
+    """Return what a tape must agree in; its rows are rounded up, so that batches of 397 and 398 share tapes."""
+    steps, channels, hidden, rows = block.sizes
+    return block.x.device, block.x.dtype, steps, channels, hidden, -(-rows // 16) * 16

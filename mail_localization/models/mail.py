@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
-from mail_localization.models.gru import Gru
+from mail_localization.models.gru import Gru, Grus
 from mail_localization.models.mail_settings import CHANNELS, MailSettings, SubSequences
 from mail_localization.models.regressor import SequenceRegressor, TorchSequences
 
@@ -20,7 +20,7 @@ class Mail(SequenceRegressor):
         super().__init__(CHANNELS, settings.stride)
         layout = SubSequences.of(settings, length)
         self.settings, self.length, self.scales, self.starts = settings, layout.length, layout.scales, layout.starts
-        self.grus = nn.ModuleList(Gru(CHANNELS, settings.hidden) for _ in self.scales)
+        self.grus = Grus(Gru(CHANNELS, settings.hidden) for _ in self.scales)
         self.embeddings = nn.ModuleList(
             nn.Sequential(
                 *_perceptron(len(starts) * settings.hidden, settings.embedding_hidden, settings.embedding),
@@ -38,7 +38,12 @@ class Mail(SequenceRegressor):
         """Return positions in metres."""
         x = self.steps(features)  # (B, T, 3)
         sequence = x.permute(1, 2, 0).contiguous()  # (T, 3, B)
-        embedded = torch.stack([self._embed(sequence, m) for m in range(len(self.starts))], dim=1)  # (B, M, E)
+        parts = [
+            torch.cat([sequence[start : start + scale] for start in starts], dim=2)  # (c, 3, P * B), eq. 1
+            for scale, starts in zip(self.scales, self.starts, strict=True)
+        ]
+        states = self.grus(parts)  # (H, P * B) each, eq. 2-5
+        embedded = torch.stack([self._embed(last, m) for m, last in enumerate(states)], dim=1)  # (B, M, E)
         fused = (self.weights(x)[:, :, None] * embedded).flatten(1)  # (B, M * E), eq. 13
         return self.metres(self.head(self.dropout(fused)))  # (B, 2), eq. 14
 
@@ -48,12 +53,9 @@ class Mail(SequenceRegressor):
             return x.new_full((len(x), len(self.starts)), 1 / len(self.starts))
         return torch.softmax(self.attention(x.flatten(1)), dim=1)
 
-    def _embed(self, sequence: Tensor, m: int) -> Tensor:
-        """Return Psi_m (B, E) of scale m for sequences (T, 3, B)."""
-        scale, starts = self.scales[m], self.starts[m]
-        parts = torch.cat([sequence[start : start + scale] for start in starts], dim=2)  # (c, 3, P * B), eq. 1
-        last: Tensor = self.grus[m](parts)  # (H, P * B), eq. 2-5
-        joined = last.view(len(last), len(starts), -1).permute(2, 1, 0).flatten(1)  # (B, P * H), eq. 6
+    def _embed(self, last: Tensor, m: int) -> Tensor:
+        """Return Psi_m (B, E) of scale m for last states (H, P * B)."""
+        joined = last.view(len(last), len(self.starts[m]), -1).permute(2, 1, 0).flatten(1)  # (B, P * H), eq. 6
         embedding: Tensor = self.embeddings[m](joined)  # (B, E), eq. 7
         return embedding
 

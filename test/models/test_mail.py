@@ -10,7 +10,6 @@ import torch
 
 from mail_localization.errors import ConfigError, ModelError
 from mail_localization.models.artifact import ModelCard
-from mail_localization.models.gru import Gru
 from mail_localization.models.mail import Mail, load_network
 from mail_localization.models.mail_settings import MailSettings, subsequence_starts
 from mail_localization.models.predictor import SequencePredictor
@@ -132,29 +131,6 @@ def test_subsequences_cover_the_window_without_gaps(length, scale, grid):
     assert len(starts) == math.ceil(length / scale)
     covered = {i for start in starts for i in range(start, start + scale)}
     assert covered == set(range(length))
-
-
-def test_gradient_written_by_hand_equals_autograd():
-    torch.manual_seed(0)
-    gru = Gru(3, 5).double()
-    x = torch.randn(11, 3, 4, dtype=torch.float64)
-
-    def plain(gates, candidate):
-        h = x.new_zeros(5, 4)
-        for x_t in x:
-            z, r = torch.sigmoid(gates @ torch.cat([h, x_t, x.new_ones(1, 4)])).chunk(2)
-            n = torch.tanh(candidate @ torch.cat([r * h, x_t, x.new_ones(1, 4)]))
-            h = (1 - z) * h + z * n
-        return h
-
-    target = torch.randn(5, 4, dtype=torch.float64)
-    weights = [gru.gates.detach().clone().requires_grad_(), gru.candidate.detach().clone().requires_grad_()]
-    (plain(*weights) * target).sum().backward()
-    for _ in range(2):  # the second pass works on the buffers of the first
-        gru.zero_grad()
-        (gru(x) * target).sum().backward()
-        torch.testing.assert_close(gru.gates.grad, weights[0].grad)
-        torch.testing.assert_close(gru.candidate.grad, weights[1].grad)
 
 
 def test_attention_weights_sum_to_one_and_differ():
