@@ -15,6 +15,7 @@ RUNTIME = ["onnxruntime>=1.18", "safetensors>=0.5"]
 MODELS = [*RUNTIME, "onnx>=1.16", "torch>=2.6"]
 MATCHING = ["dtaidistance>=2.4,<3", "vqf>=2.1,<3"]
 WIFI = ["jeepney>=0.7"]
+DISTRIBUTED = ["distributed>=2024.1"]
 
 setup(
     name=NAME,
@@ -40,7 +41,8 @@ setup(
         "models": MODELS,
         "matching": MATCHING,
         "wifi": WIFI,
-        "all": BAGS + MODELS + MATCHING + WIFI,
+        "distributed": DISTRIBUTED,
+        "all": BAGS + MODELS + MATCHING + WIFI + DISTRIBUTED,
         "test": ["hypothesis", "pytest<8.4"],
     },
     entry_points={

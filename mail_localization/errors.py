@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXTRAS = {
+    "distributed": "distributed",
     "dtaidistance": "matching",
     "jeepney": "wifi",
     "onnx": "models",
@@ -44,6 +45,10 @@ class TrainingError(MailLocalizationError):
 
 class EvaluationError(MailLocalizationError):
     """The recordings or estimates given cannot be evaluated."""
+
+
+class ClusterError(MailLocalizationError):
+    """The scheduler of a cluster cannot be reached, or its workers cannot do our work."""
 
 
 class RadioError(MailLocalizationError):

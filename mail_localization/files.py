@@ -22,3 +22,13 @@ def replace_file(path: Path, content: bytes, durable: bool = False) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def file_stamps(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, size (bytes) and time of change (ns) of a file, or of each file in a folder.
+
+    They tell whether the content may have changed, without reading it.
+    """
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files if file.is_file()]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

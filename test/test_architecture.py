@@ -26,7 +26,7 @@ ROS |= {"rosbag2_py", "tf2_ros", "std_srvs", "lifecycle_msgs"}
 ROS |= {
     f"{kind}_msgs" for kind in ("sensor", "geometry", "nav", "std", "rosgraph", "diagnostic", "visualization", "tf2")
 }
-HEAVY = {"torch", "rosbags", "matplotlib", "scipy", "rclpy", "safetensors"}
+HEAVY = {"torch", "rosbags", "matplotlib", "scipy", "rclpy", "safetensors", "distributed"}
 
 BASE = {"types", "errors", "config", "files", "calibration", "estimator"}
 METHOD_PARTS = {"preprocess", "data", "models", "matching", "motion"}
@@ -37,19 +37,21 @@ MAY_IMPORT = {
     "calibration": {"types", "errors"},
     "estimator": {"types", "calibration"},
     "config": {"errors"},
+    "workers": {"errors"},
     "preprocess": BASE,
-    "data": BASE | {"preprocess"},
+    # Importing runs on workers.
+    "data": BASE | {"preprocess", "workers"},
     # Methods are made of all three: a network's estimates are followed with steps and particles, say.
     **dict.fromkeys(["models", "motion", "matching"], BASE | {"preprocess", "models", "motion", "matching"}),
     "localizer": BASE | METHOD_PARTS,
     "health": BASE | {"preprocess"},
     "training": BASE | METHOD_PARTS | {"localizer"},
     # `evaluate --live` drives the real node through ros/live; it is imported only then.
-    "evaluation": BASE | METHOD_PARTS | {"localizer", "ros"},
+    "evaluation": BASE | METHOD_PARTS | {"localizer", "ros", "workers"},
     "ros": BASE | METHOD_PARTS | {"localizer", "health"},
     "methods": BASE | METHOD_PARTS | {"localizer", "training"},
-    "experiments": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "methods"},
-    "cli": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "ros", "methods", "experiments"},
+    "experiments": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "methods", "workers"},
+    "cli": BASE | METHOD_PARTS | {"localizer", "training", "evaluation", "ros", "methods", "experiments", "workers"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -32,8 +32,8 @@ METHOD_NEEDING = {"dtaidistance": "magicol", "vqf": "pdr"}
 """Library -> the method that needs it, where mail does not."""
 
 
-# Training needs all but the D-Bus library of the Wi-Fi scanner, and those of exporting, without which it warns.
-@pytest.mark.parametrize("library", sorted(EXTRAS.keys() - {"jeepney", "onnx", "onnxruntime"}))
+# Training needs all but those of the Wi-Fi scanner and of clusters, and those of exporting, without which it warns.
+@pytest.mark.parametrize("library", sorted(EXTRAS.keys() - {"distributed", "jeepney", "onnx", "onnxruntime"}))
 def test_train_without_a_library_is_one_line(tmp_path: Path, library: str) -> None:
     method = METHOD_NEEDING.get(library, "mail")
     bags = [str(path) for path in write_survey(tmp_path, seconds=15.0)]

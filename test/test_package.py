@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PIP_ONLY = {"torch", "onnx", "onnxruntime", "rosbags", "safetensors", "vqf", "dtaidistance", "jeepney"}
+PIP_ONLY = {"distributed", "torch", "onnx", "onnxruntime", "rosbags", "safetensors", "vqf", "dtaidistance", "jeepney"}
 
 
 def _manifest() -> ElementTree.Element:
@@ -88,7 +88,7 @@ def test_wheel_has_the_executables_and_the_extras(wheel: zipfile.ZipFile) -> Non
     assert "fleet_node = mail_localization.ros.fleet_node:main" in entry_points
     assert "localizer_node = mail_localization.ros.localizer_node:main" in entry_points
     assert "wifi_scanner_node = mail_localization.ros.wifi_scanner_node:main" in entry_points
-    assert {"all", "bags", "matching", "models", "runtime", "test", "wifi"} == set(
+    assert {"all", "bags", "distributed", "matching", "models", "runtime", "test", "wifi"} == set(
         re.findall(r"^Provides-Extra: (\w+)", metadata, re.MULTILINE)
     )
 

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from mail_localization.cli.options import add_jobs_argument
+from mail_localization.cli.options import add_spread_arguments, spread_from_args
 
 HELP = "Train, tune and evaluate many methods at many sites from one file, and write tables and figures."
 
@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, help="folder of results.json, report.html and results.md; a run that was "
         "stopped is continued",
     )  # fmt: skip
-    add_jobs_argument(parser)
+    parser.add_argument(
+        "--keep-stale", action="store_true", help="reuse what an earlier run finished by other code of this package; "
+        "else it is run anew",
+    )  # fmt: skip
+    add_spread_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from mail_localization.experiments.compare import compare
 
     command = shlex.join(["mail_localization", *sys.argv[1:]])
-    summary = compare(args.config, args.bags, args.out, args.jobs, command)
+    summary = compare(args.config, args.bags, args.out, spread_from_args(args), command, args.keep_stale)
     print(summary.table)
     for failure in summary.failures:
         print(f"failed: {failure}", file=sys.stderr)

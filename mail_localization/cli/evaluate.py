@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from mail_localization.cli.options import add_jobs_argument, add_topic_arguments, topics_from_args
+from mail_localization.cli.options import add_spread_arguments, add_topic_arguments, spread_from_args, topics_from_args
 
 HELP = "Replay recordings through models, offline or through the live node, and report the errors."
 
@@ -18,7 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bags", nargs="+", type=Path, required=True, metavar="DIR", help="recordings, or folders that hold them"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of summary.json and report.html")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder of summary.json and report.html; replays that an "
+        "earlier run finished, kept in its folder replays, are not made again",
+    )
     replay = parser.add_mutually_exclusive_group()
     replay.add_argument("--live", action="store_true", help="play to the real ROS 2 node instead of replaying")
     replay.add_argument(
@@ -46,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--map-size", nargs=2, type=_positive, metavar=("WIDTH", "HEIGHT"),
         help="size of the picture, m; its lower left corner is the map's origin",
     )  # fmt: skip
-    add_jobs_argument(parser)
+    add_spread_arguments(parser)
     add_topic_arguments(parser)
 
 
@@ -69,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
         start=args.start_at_reference,
         odometry=args.odometry,
         backend=args.backend,
-        jobs=args.jobs,
+        spread=spread_from_args(args),
+        kept=args.out / "replays",
         live_rate=args.rate if args.live else None,
         command=shlex.join(["mail_localization", *sys.argv[1:]]),
     )
@@ -78,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     for reason in sorted({skipped.reason for skipped in evaluation.skipped}):
         print(f"left out: {reason}", file=sys.stderr)
     print(words.printed_table(evaluation))
+    if evaluation.reused:
+        print(f"{evaluation.reused} of the replays were finished by an earlier run")
     print(f"report: {report}")
     return 1 if evaluation.skipped else 0
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mail_localization.cli.options import add_jobs_argument
+from mail_localization.cli.options import add_spread_arguments, spread_from_args
 
 if TYPE_CHECKING:
     from mail_localization.data.sources.importer import ImportResult
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="origin of `map` in degrees, for sources with latitude and longitude (default: fixed for the dataset)",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace recordings that exist; else they are kept")
-    add_jobs_argument(parser)
+    add_spread_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_import(args.source, args.src, origin)
     results: list[ImportResult] = []
     try:
-        for result in tqdm(import_all(plan, options, args.jobs), total=len(plan), unit="trace", disable=None):
+        imported = import_all(plan, options, spread_from_args(args))
+        for result in tqdm(imported, total=len(plan), unit="trace", disable=None):
             results.append(result)
     finally:
         # Interrupted or not, what has been written is on record.

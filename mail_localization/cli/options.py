@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mail_localization.data.recording import Topics
+    from mail_localization.workers import Spread
 
 _STREAMS = ("imu", "mag", "wifi", "odom", "reference")
 
@@ -57,9 +58,21 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     add_topic_arguments(parser)
 
 
-def add_jobs_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare --jobs, by default one per core."""
+def add_spread_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --jobs, by default one per core, and --scheduler."""
     parser.add_argument("--jobs", type=positive_int, default=os.cpu_count() or 1, help="processes (default: cores)")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", default=os.environ.get("DASK_SCHEDULER_ADDRESS", ""),
+        help="Dask scheduler, as tcp://HOST:8786, whose workers take the place of --jobs (docs/clusters.md); "
+        "default: DASK_SCHEDULER_ADDRESS of the environment",
+    )  # fmt: skip
+
+
+def spread_from_args(args: argparse.Namespace) -> Spread:
+    """Return where the command's work is done."""
+    from mail_localization.workers import Spread
+
+    return Spread(args.jobs, args.scheduler)
 
 
 def positive_int(text: str) -> int:

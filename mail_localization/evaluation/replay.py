@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +16,12 @@ from pathlib import Path
 from mail_localization.data.association import Association, Estimates, associate
 from mail_localization.data.recording import Recording, RecordingInfo, Topics
 from mail_localization.data.reference import Reference
-from mail_localization.errors import EvaluationError, MailLocalizationError, MissingRosError
+from mail_localization.errors import MailLocalizationError, MissingRosError
 from mail_localization.evaluation.joining import joined, samples_with_odometry, since_heading
+from mail_localization.files import file_stamps
 from mail_localization.localizer import START_STDDEV, Localizer, Smoother, Startable, load_localizer, told_where
 from mail_localization.types import PoseEstimate, Sample
+from mail_localization.workers import HERE, Spread, each
 
 LATENCY_ESTIMATES = 200
 """Estimates whose latency is measured; enough for a 99th percentile."""
@@ -76,30 +77,17 @@ class Skipped:
     reason: str
 
 
-def replay_offline(tasks: list[Task], jobs: int = 1) -> Iterator[Replay | Skipped]:
-    """Replay all tasks, yielding each as it is done; more than one job means worker processes."""
-    if jobs <= 1 or len(tasks) <= 1:
-        yield from map(_replay_or_skip, tasks)
-        return
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import active_children, get_context
+def replay_offline(tasks: Sequence[Task], spread: Spread = HERE) -> Iterator[Replay | Skipped]:
+    """Replay all tasks, yielding each as it is done.
 
-    others = set(active_children())
-    # A forked child of a process that holds torch's or ROS's threads can hang: start workers afresh.
-    workers = ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _start_worker)
-    try:
-        for done in as_completed([workers.submit(_replay_or_skip, task) for task in tasks]):
-            yield done.result()
-    except BrokenProcessPool as err:
-        raise EvaluationError("a worker process died, out of memory perhaps; try --jobs 1") from err
-    except BaseException:
-        # Interrupted: nobody waits for the rest of a long recording.
-        for worker in set(active_children()) - others:
-            worker.terminate()
-        raise
-    finally:
-        workers.shutdown(cancel_futures=True)
+    Raises:
+        ClusterError: the cluster cannot be used, or is gone.
+    """
+    # A worker may have another working directory.
+    absolute = [dataclasses.replace(task, folder=task.folder.resolve(), path=task.path.resolve()) for task in tasks]
+    for index, answer in each(_replay_or_skip, absolute, spread):
+        outcome = answer.value or Skipped(tasks[index], f"{tasks[index].path}: {answer.error}")
+        yield dataclasses.replace(outcome, task=tasks[index])
 
 
 def replay_live(tasks: list[Task], rate: float) -> Iterator[Replay | Skipped]:
@@ -147,13 +135,17 @@ def measure_latency(task: Task) -> list[float]:
     return latency_ms[1:]
 
 
-@lru_cache(maxsize=8)
 def shared_localizer(folder: Path, hop: int, backend: str) -> Localizer:
-    """Load a model once per process; reset it before each recording.
+    """Load a model once per process, and again when it changes; reset it before each recording.
 
     Raises:
         ModelError: the folder cannot be used.
     """
+    return _loaded(folder, hop, backend, file_stamps(folder) if folder.is_dir() else ())
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, hop: int, backend: str, _: object) -> Localizer:
     return load_localizer(folder, hop, backend)
 
 
@@ -236,12 +228,3 @@ def _why_nothing(recording: Recording, inputs: frozenset[str]) -> str:
         return f"no estimate: the model needs {topics}, which the recording lacks"
     length = f"{recording.duration:.1f} s"
     return f"no estimate: the recording ({length}) is shorter than the model's window, or its sensors have gaps"
-
-
-def _start_worker() -> None:
-    """Keep a worker's linear algebra to one thread, and leave an interrupt to the parent."""
-    import signal
-
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    # A worker that dies of Ctrl-C may hold the lock of the queue, and then the parent never ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -57,6 +57,8 @@ class Evaluation:
     """Playback rate through the live node; None for offline replay."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Command line, versions, machine, time: name -> value."""
+    reused: int = 0
+    """Replays that an earlier run had finished."""
 
 
 def sites(replays: Sequence[Replay]) -> dict[tuple[str, str], list[Replay]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +16,7 @@ from mail_localization.data.recording import Topics, find_recordings
 from mail_localization.errors import EvaluationError
 from mail_localization.evaluation import outputs, plots
 from mail_localization.evaluation.floorplan import FloorPlan
+from mail_localization.evaluation.kept import KeptReplays
 from mail_localization.evaluation.replay import (
     Replay,
     Skipped,
@@ -29,6 +30,7 @@ from mail_localization.evaluation.replay import (
 from mail_localization.evaluation.report import Pictures, report_html
 from mail_localization.evaluation.results import Evaluation, ModelResult, pooled_accuracy
 from mail_localization.models.artifact import ModelCard, load_model
+from mail_localization.workers import HERE, Spread
 
 PICTURED = 24
 """Recordings drawn in the report; of more than that the worst are drawn, and all are in the tables."""
@@ -49,8 +51,10 @@ class Options:
     """How estimates are joined with odometry, of joining.WAYS; empty: not at all."""
     backend: str = "auto"
     """What computes a network, of backend.BACKENDS."""
-    jobs: int = 1
-    """Recordings replayed at once, offline."""
+    spread: Spread = HERE
+    """Where recordings are replayed, offline."""
+    kept: Path | None = None
+    """Folder of finished replays, offline: those that are there are not made again."""
     live_rate: float | None = None
     """Playback rate through the live node; None for offline replay."""
     command: str = ""
@@ -82,7 +86,8 @@ def evaluate(models: list[Path], bags: list[Path], options: Options) -> Evaluati
             zip(cards, models, strict=True), zip(unique_names(paths), paths, strict=True)
         )
     ]  # fmt: skip
-    done = list(_with_progress(_replays(tasks, options), len(tasks), options))
+    finished = _finished(tasks, options)
+    done = list(_with_progress(_replays(tasks, finished, options), len(tasks), options))
     skipped = tuple(outcome for outcome in done if isinstance(outcome, Skipped))
     replays = {outcome.task: outcome for outcome in done if isinstance(outcome, Replay)}
     if not replays:
@@ -91,7 +96,7 @@ def evaluate(models: list[Path], bags: list[Path], options: Options) -> Evaluati
     for name, folder in zip(cards, models, strict=True):
         mine = tuple(replays[task] for task in tasks if task.model == name and task in replays)
         results.append(_model_result(name, folder, cards[name], mine, options))
-    return Evaluation(tuple(results), skipped, options.live_rate, _provenance(options))
+    return Evaluation(tuple(results), skipped, options.live_rate, _provenance(options), len(finished))
 
 
 def write_outputs(evaluation: Evaluation, out: Path, plan: FloorPlan | None, progress: bool = True) -> Path:
@@ -102,10 +107,26 @@ def write_outputs(evaluation: Evaluation, out: Path, plan: FloorPlan | None, pro
     return out / "report.html"
 
 
-def _replays(tasks: list[Task], options: Options) -> Iterator[Replay | Skipped]:
+def _replays(tasks: list[Task], finished: Sequence[Replay], options: Options) -> Iterator[Replay | Skipped]:
+    """Yield what is finished, then the rest as it is made; what that is, is kept."""
+    yield from finished
+    done = {replay.task for replay in finished}
+    tasks = [task for task in tasks if task not in done]
     if options.live_rate is not None:
-        return replay_live(tasks, options.live_rate)
-    return replay_offline(tasks, options.jobs)
+        yield from replay_live(tasks, options.live_rate)
+        return
+    for outcome in replay_offline(tasks, options.spread):
+        if options.kept and isinstance(outcome, Replay):
+            KeptReplays(options.kept).write(outcome)
+        yield outcome
+
+
+def _finished(tasks: list[Task], options: Options) -> list[Replay]:
+    """Return the replays that an earlier run has kept."""
+    if options.kept is None or options.live_rate is not None:
+        return []
+    found = map(KeptReplays(options.kept).read, tasks)
+    return [replay for replay in found if replay is not None]
 
 
 def _with_progress(outcomes: Iterator[Replay | Skipped], total: int, options: Options) -> Iterator[Replay | Skipped]:

@@ -17,10 +17,12 @@ from mail_localization.experiments.figures import draw_figures
 from mail_localization.experiments.outcome import Gathering, gather
 from mail_localization.experiments.plan import make_plan
 from mail_localization.experiments.report import report_html, report_markdown
-from mail_localization.experiments.runner import run_tasks
+from mail_localization.experiments.runner import Outcome, run_tasks
 from mail_localization.experiments.sites import load_sites
 from mail_localization.experiments.tables import printed_table
 from mail_localization.experiments.tasks import Store
+from mail_localization.workers import HERE, Spread
+from mail_localization.workers.code import figures_hash
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,12 @@ class Summary:
 
 
 def compare(
-    config_path: Path, root: Path, out: Path, jobs: int = 1, command: str = "", progress: bool = True
-) -> Summary:
+    config_path: Path, root: Path, out: Path, spread: Spread = HERE, command: str = "", keep_stale: bool = False,
+    progress: bool = True,
+) -> Summary:  # fmt: skip
     """Run what is not finished, and write results.json, report.html, results.md and figures/ under `out`.
+
+    With `keep_stale`, what other code has finished counts as finished.
 
     Raises:
         ConfigError: the file or what it leads to is wrong.
@@ -52,11 +57,12 @@ def compare(
     sites = load_sites(config, root, progress)
     plan = make_plan(config, sites)
     started = time.monotonic()
-    outcome = run_tasks(plan.tasks, root, out / "runs", jobs, progress)
-    g = Gathering(config, sites, plan, Store(out / "runs"))
+    store = Store((out / "runs").resolve(), figures_hash(), keep_stale)
+    outcome = run_tasks(plan.tasks, root, store, spread, progress)
+    g = Gathering(config, sites, plan, store)
     results = gather(g)
     results["failed"] = [{"task": folder, "error": error} for folder, error in outcome.failed.items()]
-    results["provenance"] = _provenance(command, time.monotonic() - started, outcome.reused)
+    results["provenance"] = _provenance(command, time.monotonic() - started, outcome, keep_stale)
     results["config"] = config_path.read_text(encoding="utf-8")
     write_atomic(out / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     figures = draw_figures(g, results)
@@ -68,7 +74,7 @@ def compare(
     return Summary(printed_table(results), failures, out / "report.html", outcome.done, outcome.reused)
 
 
-def _provenance(command: str, seconds: float, reused: int) -> dict[str, Any]:
+def _provenance(command: str, seconds: float, outcome: Outcome, keep_stale: bool) -> dict[str, Any]:
     """Say what made the figures, so that somebody else can make them again."""
     versions = {}
     for name in ("mail_localization", "numpy", "torch"):
@@ -76,11 +82,13 @@ def _provenance(command: str, seconds: float, reused: int) -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "source tree"
+    other = f", up to {outcome.stale} of them by other code" if keep_stale and outcome.stale else ""
+    before = f" ({outcome.reused} tasks were finished before{other})" if outcome.reused else ""
     return {
         "command": command,
         "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": platform.python_version(),
         **versions,
-        "minutes": f"{seconds / 60:.1f}" + (f" ({reused} tasks were finished before)" if reused else ""),
+        "minutes": f"{seconds / 60:.1f}{before}",
     }

@@ -1,26 +1,25 @@
-"""Running a graph of tasks on worker processes, each task after those it needs, finished ones not again."""
+"""Running a graph of tasks on workers, each task after those it needs, finished ones not again."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from mail_localization.errors import EvaluationError
-from mail_localization.experiments import worker
+from mail_localization.experiments.step import Step, run_step
 from mail_localization.experiments.tasks import Store, Task
+from mail_localization.workers import Spread, open_workers
+from mail_localization.workers.calls import Answer, Workers
 
-MEMORY = 1500.0
-"""A worker that has used this much is replaced: buffers for one network's shapes are of no use to the next, MiB."""
+SHOWN = 4
+"""Running tasks that the progress bar names."""
 
 
 @dataclass
@@ -29,36 +28,31 @@ class Outcome:
 
     reused: int = 0
     """Finished in an earlier run."""
+    stale: int = 0
+    """Finished in an earlier run, by other code: run anew, or reused if that was asked for."""
     done: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     """Task folder -> why."""
 
 
-@dataclass(eq=False)
-class _Worker:
-    process: Any
-    pipe: connection.Connection
-    task: Task | None = None
-    since: float = 0.0
-
-
-def run_tasks(tasks: Mapping[str, Task], root: Path, runs: Path, jobs: int, progress: bool = True) -> Outcome:
+def run_tasks(tasks: Mapping[str, Task], root: Path, store: Store, spread: Spread, progress: bool = True) -> Outcome:
     """Run every task that is not finished; one that fails is recorded and the rest goes on.
 
     Args:
         tasks: by folder; every need is among them.
         root: folder of all recordings.
-        runs: folder of all tasks.
-        jobs: worker processes.
+        store: the tasks' folders.
+        spread: where tasks run.
         progress: draw a bar on the standard error stream.
 
     Raises:
         EvaluationError: another run works in the same folder.
+        ClusterError: the cluster cannot be used, or is gone.
     """
-    with _locked(runs):
-        run = _Run(tasks, root, runs, progress)
+    with _locked(store.runs), open_workers(spread) as workers:
+        run = _Run(tasks, root.resolve(), store, workers, progress)
         try:
-            run.work(jobs)
+            run.work()
         finally:
             run.close()
     return run.outcome
@@ -67,13 +61,15 @@ def run_tasks(tasks: Mapping[str, Task], root: Path, runs: Path, jobs: int, prog
 class _Run:
     """One run: what waits, what is in work, and what has come of it."""
 
-    def __init__(self, tasks: Mapping[str, Task], root: Path, runs: Path, progress: bool) -> None:
-        self.outcome = Outcome()
-        self._root, self._runs, self._store = root, runs, Store(runs)
+    def __init__(self, tasks: Mapping[str, Task], root: Path, store: Store, workers: Workers, progress: bool) -> None:
+        self.outcome = Outcome(stale=sum(map(store.stale, tasks.values())))
+        self._root, self._store, self._workers = root, store, workers
         self._waiting = dict(tasks)
         self._rank = _ranks(tasks)
         self._settled: set[str] = set()
-        self._workers: list[_Worker] = []
+        self._running: dict[int, tuple[Task, float]] = {}
+        """Number of the call -> task and when it was begun."""
+        self._begun = 0
         total = sum(task.minutes for task in tasks.values())
         self._count = len(tasks)
         pause = 0.5 if sys.stderr.isatty() else 30.0
@@ -81,30 +77,26 @@ class _Run:
             total=total, mininterval=pause, miniters=0, disable=not progress, dynamic_ncols=True,
             bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
         )  # fmt: skip
+        if self.outcome.stale and not store.any_code:
+            self._bar.write(
+                f"{self.outcome.stale} finished tasks were made by other code than this and are run anew "
+                "(--keep-stale keeps them)", file=sys.stderr,
+            )  # fmt: skip
 
-    def work(self, jobs: int) -> None:
+    def work(self) -> None:
         """Keep the workers busy until every task is settled."""
-        while self._waiting or self._busy:
+        while self._waiting or self._running:
             self._reuse()
-            self._start(jobs)
+            self._start()
             self._show()
-            self._collect()
+            if self._running:
+                for number, answer in self._workers.wait():
+                    self._take(number, answer)
         self._show()
 
     def close(self) -> None:
-        """End all workers now, whatever they do."""
+        """Leave the last state of the bar on the screen."""
         self._bar.close()
-        for one in self._workers:
-            one.process.terminate()
-        for one in self._workers:
-            one.process.join(1)
-            if one.process.is_alive():
-                one.process.kill()
-            one.pipe.close()
-
-    @property
-    def _busy(self) -> list[_Worker]:
-        return [one for one in self._workers if one.task is not None]
 
     def _ready(self) -> list[Task]:
         """Return the tasks whose needs are settled, the start of the longest chain first."""
@@ -118,42 +110,29 @@ class _Run:
                 self.outcome.reused += 1
                 self._settle(task)
 
-    def _start(self, jobs: int) -> None:
-        """Give ready tasks to idle workers; what must run alone waits for the end of all others."""
+    def _start(self) -> None:
+        """Give ready tasks to the workers; what must run alone waits for the end of all others."""
         ready = self._ready()
         shared = [task for task in ready if not task.alone]
-        if not shared and not self._busy and all(task.alone for task in self._waiting.values()):
+        if not shared and not self._running and all(task.alone for task in self._waiting.values()):
             shared = ready[:1]
-        for task in shared[: jobs - len(self._busy)]:
-            idle = (one for one in self._workers if one.task is None and one.process.is_alive())
-            one = next(idle, None) or self._new_worker()
+        for task in shared[: max(0, self._workers.free())]:
             del self._waiting[task.folder]
-            one.task, one.since = task, time.monotonic()
-            one.pipe.send(task)
+            self._running[self._begun] = task, time.monotonic()
+            self._workers.begin(self._begun, run_step, Step(task, self._store, self._root))
+            self._begun += 1
 
-    def _collect(self) -> None:
-        """Wait a moment for answers, and take them."""
-        pipes = {one.pipe: one for one in self._busy}
-        for pipe in connection.wait(list(pipes), timeout=1.0) if pipes else []:
-            one = pipes[pipe]  # type: ignore[index]
-            task = one.task
-            assert task is not None
-            one.task = None
-            try:
-                error, memory = one.pipe.recv()
-            except (EOFError, OSError):
-                error, memory = "its worker process died, out of memory perhaps; try --jobs 1", float("inf")
-                self._store.write_failure(task, error)
-            if error:
-                self.outcome.failed[task.folder] = error
-                self._bar.write(f"{task.name}: {error}", file=sys.stderr)
-            else:
-                self.outcome.done += 1
-            self._settle(task)
-            if memory > MEMORY:
-                self._workers.remove(one)
-                one.process.terminate()
-                one.pipe.close()
+    def _take(self, number: int, answer: Answer) -> None:
+        """Settle the task of an answer; where the worker did not come to it, its failure is kept here."""
+        task, _ = self._running.pop(number)
+        if answer.error:
+            self._store.write_failure(task, answer.error)
+        if error := answer.error or answer.value:
+            self.outcome.failed[task.folder] = error
+            self._bar.write(f"{task.name}: {error}", file=sys.stderr)
+        else:
+            self.outcome.done += 1
+        self._settle(task)
 
     def _settle(self, task: Task) -> None:
         self._waiting.pop(task.folder, None)
@@ -163,25 +142,14 @@ class _Run:
     def _show(self) -> None:
         """Say how much is done and what is running, for how long."""
         now = time.monotonic()
-        running = ", ".join(f"{one.task.name} {(now - one.since) / 60:.1f} min" for one in self._busy if one.task)
+        running = [f"{task.name} {(now - since) / 60:.1f} min" for task, since in self._running.values()]
+        more = [f"{len(running) - SHOWN} more"] if len(running) > SHOWN else []
         self._bar.set_description_str(f"{len(self._settled)}/{self._count} tasks", refresh=False)
-        self._bar.set_postfix_str(running, refresh=False)
+        self._bar.set_postfix_str(", ".join(running[:SHOWN] + more), refresh=False)
         # update(0) draws when it is time to, in a log file only now and then.
         self._bar.update(0)
         if sys.stderr.isatty():
             self._bar.refresh()
-
-    def _new_worker(self) -> _Worker:
-        """Start a process that shares nothing with this one: a forked child of torch's threads can hang."""
-        spawn = get_context("spawn")
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=worker.main, args=(theirs, self._root, self._runs), daemon=True)
-        with _one_thread():
-            process.start()
-        theirs.close()
-        one = _Worker(process, ours)
-        self._workers.append(one)
-        return one
 
 
 def _ranks(tasks: Mapping[str, Task]) -> dict[str, float]:
@@ -200,22 +168,6 @@ def _ranks(tasks: Mapping[str, Task]) -> dict[str, float]:
     for folder in tasks:
         rank(folder)
     return ranks
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let processes started here use one thread each; two would wait for each other more than they do."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager

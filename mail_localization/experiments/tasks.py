@@ -1,7 +1,7 @@
 """One piece of work with a name, a key and a folder; and the folders in which finished work is kept.
 
-A task is done again only when what goes into it changes: its arguments, the bytes of its recordings, or the results
-it builds on. The version of the package is not part of that: delete a task's folder to do it again.
+A task is done again only when what goes into it changes: its arguments, the bytes of its recordings, the results it
+builds on, or the package's code (comments apart).
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ class Store:
     """The folders of all tasks."""
 
     runs: Path
+    code: str = ""
+    """Hash of the code that results are made by."""
+    any_code: bool = False
+    """Take what other code has finished, too."""
 
     def result(self, folder: str) -> dict[str, Any] | None:
         """Return what the task in a folder found; None if it has not ended well."""
@@ -80,16 +84,20 @@ class Store:
         return "" if content is None else str(content["error"])
 
     def finished(self, task: Task) -> bool:
-        """Return whether the task has ended well, with the same results of others as are there now."""
+        """Return whether the task has ended well, by this code, with the same results of others as are there now."""
         content = _read(self.runs / task.folder / RESULT)
-        return content is not None and content["needs"] == self._digests(task)
+        ours = content is not None and (self.any_code or content.get("code") == self.code)
+        return ours and content is not None and content["needs"] == self._digests(task)
+
+    def stale(self, task: Task) -> bool:
+        """Return whether the task has ended well by other code."""
+        content = _read(self.runs / task.folder / RESULT)
+        return content is not None and content.get("code") != self.code
 
     def write(self, task: Task, result: Mapping[str, Any], seconds: float) -> None:
         """Keep a result."""
         description = {"name": task.name, "step": task.step, "arguments": task.arguments, "inputs": task.inputs}
-        self._replace(
-            task, RESULT, {"task": description, "needs": self._digests(task), "seconds": seconds, "result": result}
-        )
+        self._replace(task, RESULT, {"task": description, **self._basis(task), "seconds": seconds, "result": result})
 
     def write_failure(self, task: Task, error: str, traceback: str = "") -> None:
         """Keep why a task failed; it is tried again in the next run."""
@@ -99,16 +107,18 @@ class Store:
         """Return the task's folder, ready for an attempt.
 
         What an earlier attempt left is kept, so that a training goes on from its checkpoint, unless that attempt
-        built on other results.
+        built on other results, or was made by other code.
         """
-        folder = self.runs / task.folder
-        attempt = _read(folder / ATTEMPT)
-        if attempt is not None and attempt["needs"] != self._digests(task):
+        folder, basis = self.runs / task.folder, self._basis(task)
+        if _read(folder / ATTEMPT) not in (None, basis):
             shutil.rmtree(folder, ignore_errors=True)
         for name in (RESULT, FAILURE):
             (folder / name).unlink(missing_ok=True)
-        self._replace(task, ATTEMPT, {"needs": self._digests(task)})
+        self._replace(task, ATTEMPT, basis)
         return folder
+
+    def _basis(self, task: Task) -> dict[str, Any]:
+        return {"needs": self._digests(task), "code": self.code}
 
     def _digests(self, task: Task) -> dict[str, str]:
         return {folder: _digest(self.runs / folder / RESULT) for folder in task.needs}

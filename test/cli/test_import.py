@@ -11,6 +11,7 @@ from mail_localization.data.recording import Recording
 from mail_localization.data.sources import SOURCES
 from mail_localization.data.sources.importer import ImportOptions, import_all, plan_import
 from mail_localization.types import MagneticSample
+from mail_localization.workers import Spread
 
 ROW = "{t},{t},0,0.6,9.8,0.1,0.2,0.3,100,0,-240,9.82,0.37,260,{x},107.5,0.58"
 
@@ -152,7 +153,7 @@ def test_interrupted_import_begins_no_further_file(dataset: Path, tmp_path: Path
     for number in range(3, 40):
         _write_run(dataset / "scenario_b" / f"sensor_wifi_1_{number}_timestep100.csv")
     options = ImportOptions("mmloc", tmp_path / "out")
-    results = import_all(plan_import("mmloc", dataset), options, jobs=2)
+    results = import_all(plan_import("mmloc", dataset), options, Spread(2))
     next(results)
     results.close()  # what Ctrl-C does to the command's loop
     assert len(list((tmp_path / "out" / "scenario_b").iterdir())) < 39

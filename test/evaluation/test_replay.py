@@ -27,6 +27,7 @@ from mail_localization.matching.magnetic_nn import MagneticNnConfig
 from mail_localization.training.magnetic_nn import train
 from mail_localization.training.options import TrainOptions
 from mail_localization.types import MagneticSample, PoseEstimate, ReferencePose, Sample
+from mail_localization.workers import Spread
 
 
 class SampleCounter:
@@ -77,8 +78,8 @@ def test_every_recording_starts_from_a_fresh_state(survey: list[Path]) -> None:
 
 def test_worker_processes_give_the_same_replays(model: Path, survey: list[Path]) -> None:
     tasks = [task(model, path) for path in survey]
-    alone = {r.task: r for r in replay_offline(tasks, jobs=1) if isinstance(r, Replay)}
-    workers = {r.task: r for r in replay_offline(tasks, jobs=2) if isinstance(r, Replay)}
+    alone = {r.task: r for r in replay_offline(tasks) if isinstance(r, Replay)}
+    workers = {r.task: r for r in replay_offline(tasks, Spread(2)) if isinstance(r, Replay)}
     assert alone.keys() == workers.keys() == set(tasks)
     for key, replay in alone.items():
         assert len(replay.estimates) > 10
@@ -88,7 +89,7 @@ def test_worker_processes_give_the_same_replays(model: Path, survey: list[Path])
 
 def test_a_replay_that_is_given_up_ends_its_workers(model: Path, survey: list[Path]) -> None:
     others = set(active_children())
-    outcomes = replay_offline([task(model, path) for path in survey * 4], jobs=2)
+    outcomes = replay_offline([task(model, path) for path in survey * 4], Spread(2))
     next(outcomes)
     assert set(active_children()) - others
     outcomes.close()  # type: ignore[attr-defined]

@@ -43,9 +43,12 @@ def test_the_whole_comparison_is_made_and_not_made_again(
     results = json.loads((out / "results.json").read_text())
     _check_results(results)
     _check_pages(out)
-    again = compare(config, root, out, progress=False)
+    (path,) = (out / "runs").glob("corridor-nearest-test-evaluation-*/result.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "other"}))
+    again = compare(config, root, out, keep_stale=True, progress=False)
     assert (again.run, again.reused) == (0, len(list((out / "runs").glob("*/result.json"))))
     assert again.failures == []
+    assert "1 of them by other code" in json.loads((out / "results.json").read_text())["provenance"]["minutes"]
 
 
 def _check_results(results: Content) -> None:

@@ -8,18 +8,21 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+from clusters import cluster
 
 from mail_localization.errors import EvaluationError
 from mail_localization.experiments.runner import Outcome, _locked, _ranks, run_tasks
 from mail_localization.experiments.tasks import Store, Task
+from mail_localization.workers import HERE, Spread
 
 
 def task(name: str, step: str = "mark", needs: tuple[str, ...] = (), alone: bool = False, **arguments: int) -> Task:
     return Task(name, f"experiment_steps:{step}", arguments, needs=needs, alone=alone)
 
 
-def run(tmp_path: Path, *tasks: Task, jobs: int = 1) -> Outcome:
-    return run_tasks({one.folder: one for one in tasks}, tmp_path, tmp_path / "runs", jobs, progress=False)
+def run(tmp_path: Path, *tasks: Task, spread: Spread = HERE, code: str = "", any_code: bool = False) -> Outcome:
+    store = Store(tmp_path / "runs", code, any_code)
+    return run_tasks({one.folder: one for one in tasks}, tmp_path, store, spread, progress=False)
 
 
 def times_run(tmp_path: Path, one: Task) -> int:
@@ -78,9 +81,31 @@ def _interrupt_when(path: Path) -> None:
     _thread.interrupt_main()
 
 
+def test_what_other_code_finished_is_run_anew_unless_it_is_to_be_kept(tmp_path: Path) -> None:
+    first = task("first")
+    second = task("second", needs=(first.folder,))
+    assert run(tmp_path, first, second, code="old").done == 2
+    assert run(tmp_path, first, second, code="new", any_code=True) == Outcome(reused=2, stale=2)
+    assert run(tmp_path, first, second, code="new") == Outcome(stale=2, done=2)
+    assert times_run(tmp_path, first) == 1, "nothing is left of what the old code had begun"
+    assert run(tmp_path, first, second, code="new") == Outcome(reused=2)
+
+
+def test_a_cluster_runs_the_same_tasks_and_their_output_is_logged(tmp_path: Path) -> None:
+    refused, bug = task("refused", "refuse"), task("bug", "stumble")
+    first = task("first", value=1)
+    second = task("second", needs=(first.folder,))
+    with cluster() as address:
+        outcome = run(tmp_path, refused, bug, first, second, spread=Spread(1, address))
+        assert run(tmp_path, first, second, spread=Spread(1, address)).reused == 2
+    assert (outcome.done, set(outcome.failed)) == (2, {refused.folder, bug.folder})
+    assert "Traceback" in (tmp_path / "runs" / bug.folder / "log.txt").read_text()
+    assert times_run(tmp_path, first) == times_run(tmp_path, second) == 1
+
+
 def test_what_must_be_alone_runs_last(tmp_path: Path) -> None:
     measured, others = task("measured", alone=True), [task(f"other{k}", value=k) for k in range(3)]
-    assert run(tmp_path, measured, *others, jobs=2).done == 4
+    assert run(tmp_path, measured, *others, spread=Spread(2)).done == 4
     folders = [tmp_path / "runs" / one.folder / "result.json" for one in (measured, *others)]
     assert folders[0].stat().st_mtime_ns == max(path.stat().st_mtime_ns for path in folders)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from mail_localization.data.messages import STREAM_OF, default_typestore
@@ -20,6 +18,7 @@ from mail_localization.data.sources import SOURCES
 from mail_localization.data.sources.common import LatLon, Trace
 from mail_localization.errors import MailLocalizationError, RecordingError
 from mail_localization.files import replace_file
+from mail_localization.workers import Spread, each
 
 
 @dataclass(frozen=True)
@@ -76,31 +75,26 @@ def plan_import(source: str, src: Path, origin: LatLon | None = None) -> dict[Pa
     return {file: name for name, file in names.items()}
 
 
-def import_all(plan: dict[Path, str], options: ImportOptions, jobs: int) -> Iterator[ImportResult]:
-    """Import every file of the plan in up to `jobs` processes; yield results as they come."""
-    if jobs == 1 or len(plan) == 1:
-        _warm_up()
-        yield from (import_one(file, name, options) for file, name in plan.items())
-        return
-    with ProcessPoolExecutor(min(jobs, len(plan)), initializer=_start_worker) as pool:
-        futures = [pool.submit(import_one, file, name, options) for file, name in plan.items()]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as err:
-            raise RecordingError(f"{options.out}: an import process was killed (memory?); use fewer --jobs") from err
-        finally:
-            # Interrupted: the files in work are finished, the others not begun.
-            for future in futures:
-                future.cancel()
+def import_all(plan: dict[Path, str], options: ImportOptions, spread: Spread) -> Iterator[ImportResult]:
+    """Import every file of the plan; yield results as they come.
+
+    Raises:
+        ClusterError: the cluster cannot be used, or is gone.
+    """
+    # A worker may have another working directory.
+    options = replace(options, out=options.out.resolve())
+    jobs = [(file, name, options) for file, name in plan.items()]
+    for index, answer in each(_import_job, jobs, spread):
+        file, name, _ = jobs[index]
+        yield answer.value or ImportResult(str(file), name, "failed", f"{file}: {answer.error}")
 
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent: it stops handing out files, and no worker prints a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _import_job(job: tuple[Path, str, ImportOptions]) -> ImportResult:
     _warm_up()
+    return import_one(*job)
 
 
+@lru_cache(maxsize=1)
 def _warm_up() -> None:
     """Load what every file needs, so that the first file's time is its own."""
     import rosbags.rosbag2  # noqa: F401
