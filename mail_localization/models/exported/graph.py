@@ -39,16 +39,15 @@ class Graph:
         self._inputs.append(self._value(name, shape, dtype))
         return name
 
-    def output(self, name: str, made: str, shape: Shape) -> None:
-        """Declare what was made an output of that name."""
-        self._nodes.append(self._onnx.helper.make_node("Identity", [made], [name]))
+    def output(self, name: str, shape: Shape, kind: str, *inputs: str, before: int = 0, **attributes: Any) -> None:
+        """Append a node whose result, behind `before` unused ones, is an output of that name."""
+        self._node(kind, inputs, ["" for _ in range(before)] + [name], attributes)
         self._outputs.append(self._value(name, shape, np.float32))
 
-    def add(self, kind: str, *inputs: str, outputs: int = 1, last: int = 0, **attributes: Any) -> str:
-        """Append a node; of several outputs only that of number `last` is named and returned."""
+    def add(self, kind: str, *inputs: str, before: int = 0, **attributes: Any) -> str:
+        """Append a node and return the name of its result, which lies behind `before` unused ones."""
         name = f"{kind}_{len(self._nodes)}"
-        names = ["" if number != last else name for number in range(outputs)]
-        self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), names, **attributes))
+        self._node(kind, inputs, ["" for _ in range(before)] + [name], attributes)
         return name
 
     def constant(self, values: npt.ArrayLike, dtype: type = np.float32) -> str:
@@ -72,14 +71,20 @@ class Graph:
         slope = self.constant(self.tensor(f"{layers}.1.weight"))
         return self.linear(self.add("PRelu", self.linear(x, f"{layers}.0"), slope), f"{layers}.2")
 
-    def layer_norm(self, x: str, layer: str) -> str:
-        """Apply torch.nn.LayerNorm of that name to the last axis."""
-        scale, bias = self.constant(self.tensor(f"{layer}.weight")), self.constant(self.tensor(f"{layer}.bias"))
-        return self.add("LayerNormalization", x, scale, bias, axis=-1, epsilon=1e-5)
+    def layer_norm(self, x: str, size: int) -> str:
+        """Subtract the mean of the last axis, of that size, and divide by the deviation, as torch.nn.LayerNorm does."""
+        return self.add("LayerNormalization", x, self.constant(np.ones(size)), axis=-1, epsilon=1e-5)
 
     def reshape(self, x: str, *shape: int) -> str:
         """Reshape; 0 keeps a size and -1 takes the rest."""
         return self.add("Reshape", x, self.constant(shape, np.int64))
+
+    def position(self, x: str, output: str = "position") -> None:
+        """Make the output (B, 2), m, of the linear layer `head` over (B, I), with the positions' mean and deviation."""
+        spread, mean = self.tensor("position_std"), self.tensor("position_mean")
+        weight = self.constant(self.tensor("head.weight") * spread)
+        bias = self.constant(self.tensor("head.bias") * spread + mean)
+        self.output(output, ["B", 2], "Gemm", x, weight, bias, transB=1)
 
     def model(self, name: str) -> bytes:
         """Return the checked graph, serialized."""
@@ -89,6 +94,9 @@ class Graph:
         self._onnx.checker.check_model(model, full_check=True)
         serialized: bytes = model.SerializeToString()
         return serialized
+
+    def _node(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: dict[str, Any]) -> None:
+        self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), list(outputs), **attributes))
 
     def _value(self, name: str, shape: Shape, dtype: type) -> Any:
         kind = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

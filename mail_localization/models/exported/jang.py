@@ -28,8 +28,7 @@ def graph(card: ModelCard, tensors: Tensors) -> bytes:
         states = made.add("RNN", states, *weights, bias, hidden_size=int(settings["hidden"]), activations=[cell])
         states = made.add("Squeeze", states, made.constant([1], np.int64))  # (T, 1, B, H) to (T, B, H)
     newest = made.add("Gather", states, made.constant(-1, np.int64), axis=0)  # (B, H)
-    scaled = made.add("Mul", made.linear(newest, "head"), made.constant(made.tensor("position_std")))
-    made.output("position", made.add("Add", scaled, made.constant(made.tensor("position_mean"))), ["B", 2])
+    made.position(newest)
     return made.model("jang")
 
 

@@ -27,32 +27,28 @@ def graph(card: ModelCard, tensors: Tensors) -> bytes:
     """Return the graph.
 
     Inputs, for each scale m: `new_m` (L_m, N_m, 3) normalised parts of sub-sequences, oldest step first, padded behind
-    their `lengths_m` (N_m,) steps; `from_m` (N_m, H) the states they go on from; `known_m` (K_m, H) last states of
-    other sub-sequences; `which_m` (B, P_m) where each window's lie in the states of new_m followed by known_m. With
-    attention also `steps` (B, T, 3), the whole windows. Outputs: `position` (B, 2), m, and `states_m` (N_m, H).
+    their `lengths_m` (N_m,) steps; `from_m` (1, N_m, H) the states they go on from; `known_m` (1, K_m, H) last states
+    of other sub-sequences; `which_m` (B, P_m) where each window's lie in the states of new_m followed by known_m. With
+    attention also `steps` (B, T * 3), the whole windows. Outputs: `states_m` (1, N_m, H), and `position` (B, 2), m.
     """
     settings, layout = _layout(card)
-    made, hidden, embedding = Graph(tensors), settings.hidden, settings.embedding
-    scales = len(layout.scales)
-    states = [_last_states(made, m, hidden) for m in range(scales)]
-    embedded = [_embedded(made, m, states[m], len(layout.starts[m]), hidden) for m in range(scales)]
-    stacked = made.add("Concat", *(made.reshape(one, 0, 1, embedding) for one in embedded), axis=1)  # (B, M, E)
+    made = Graph(tensors)
+    for m in range(len(layout.scales)):
+        _last_states(made, m, settings.hidden)
+    embedded = _embedded(made, settings, layout)  # (B, M, 1, E)
     if settings.attention:
-        steps = made.reshape(made.input("steps", ["B", layout.length, CHANNELS]), 0, layout.length * CHANNELS)
-        weights = made.add("Softmax", made.perceptron(steps, "attention"), axis=1)  # eq. 8-10
-        weighted = made.add("Mul", stacked, made.reshape(weights, 0, scales, 1))
+        steps = made.input("steps", ["B", layout.length * CHANNELS])
+        weights = made.add("Softmax", made.perceptron(steps, "attention"), axis=1)  # (B, M), eq. 8-10
+        weighted = made.add("Mul", embedded, made.reshape(weights, 0, 0, 1, 1))
     else:
-        weighted = made.add("Mul", stacked, made.constant(1 / scales))
-    fused = made.reshape(weighted, 0, scales * embedding)  # eq. 13
-    scaled = made.add("Mul", made.linear(fused, "head"), made.constant(made.tensor("position_std")))  # eq. 14
-    made.output("position", made.add("Add", scaled, made.constant(made.tensor("position_mean"))), ["B", 2])
-    for m in range(scales):
-        made.output(f"states_{m}", states[m], [f"N_{m}", hidden])
+        weighted = made.add("Mul", embedded, made.constant(1 / len(layout.scales)))
+    fused = made.reshape(weighted, 0, len(layout.scales) * settings.embedding)  # eq. 13
+    made.position(fused)  # eq. 14
     return made.model("mail")
 
 
-def _last_states(made: Graph, m: int, hidden: int) -> str:
-    """Return the states (N, H) after the new parts of sub-sequences of scale m (eq. 2-5)."""
+def _last_states(made: Graph, m: int, hidden: int) -> None:
+    """Make `states_m` (1, N, H), those after the new parts of sub-sequences of scale m (eq. 2-5)."""
     gates, candidate = made.tensor(f"grus.{m}.gates"), made.tensor(f"grus.{m}.candidate")
     update, reset = gates[:hidden], gates[hidden:]
     # ONNX's update gate weighs the old state, the paper's the new one: sigmoid(-a) = 1 - sigmoid(a).
@@ -61,20 +57,35 @@ def _last_states(made: Graph, m: int, hidden: int) -> str:
     constants = [made.constant(weight[None]) for weight in weights]
     new = made.input(f"new_{m}", [f"L_{m}", f"N_{m}", CHANNELS])
     lengths = made.input(f"lengths_{m}", [f"N_{m}"], np.int32)
-    before = made.add("Unsqueeze", made.input(f"from_{m}", [f"N_{m}", hidden]), made.constant([0], np.int64))
-    last = made.add(
-        "GRU", new, *constants, lengths, before, outputs=2, last=1, hidden_size=hidden, linear_before_reset=0
-    )
-    return made.add("Squeeze", last, made.constant([0], np.int64))
+    before = made.input(f"from_{m}", [1, f"N_{m}", hidden])
+    sizes = {"hidden_size": hidden, "linear_before_reset": 0}
+    made.output(f"states_{m}", [1, f"N_{m}", hidden], "GRU", new, *constants, lengths, before, before=1, **sizes)
 
 
-def _embedded(made: Graph, m: int, states: str, count: int, hidden: int) -> str:
-    """Return Psi_m (B, E) of scale m, each window having `count` sub-sequences (eq. 6-7)."""
-    known = made.input(f"known_{m}", [f"K_{m}", hidden])
-    which = made.input(f"which_{m}", ["B", count], np.int64)
-    chosen = made.add("Gather", made.add("Concat", states, known, axis=0), which, axis=0)  # (B, P, H)
-    joined = made.reshape(chosen, 0, count * hidden)
-    return made.layer_norm(made.perceptron(joined, f"embeddings.{m}"), f"embeddings.{m}.3")
+def _embedded(made: Graph, settings: MailSettings, layout: SubSequences) -> str:
+    """Return Psi (B, M, 1, E), of all scales at once where their sizes agree: each node costs, however little it does.
+
+    MAIL eq. 6-7.
+    """
+    scales, hidden = range(len(layout.scales)), settings.hidden
+    within = []
+    for m, starts in enumerate(layout.starts):
+        known = made.input(f"known_{m}", [1, f"K_{m}", hidden])
+        which = made.input(f"which_{m}", ["B", len(starts)], np.int64)
+        chosen = made.add("Gather", made.add("Concat", f"states_{m}", known, axis=1), which, axis=1)  # (1, B, P, H)
+        within.append(made.linear(made.reshape(chosen, -1, len(starts) * hidden), f"embeddings.{m}.0"))
+
+    def of_all(name: str) -> npt.NDArray[np.float32]:
+        return np.stack([made.tensor(f"embeddings.{m}.{name}") for m in scales])
+
+    slopes = made.constant(np.repeat(of_all("1.weight")[:, 0], settings.embedding_hidden))
+    bent = made.add("PRelu", made.add("Concat", *within, axis=1), slopes)
+    bent = made.reshape(bent, 0, len(scales), 1, settings.embedding_hidden)
+    outer = made.add("MatMul", bent, made.constant(of_all("2.weight").transpose(0, 2, 1)))
+    outer = made.add("Add", outer, made.constant(of_all("2.bias")[:, None]))
+    normalised = made.layer_norm(outer, settings.embedding)
+    scaled = made.add("Mul", normalised, made.constant(of_all("3.weight")[:, None]))
+    return made.add("Add", scaled, made.constant(of_all("3.bias")[:, None]))
 
 
 def _layout(card: ModelCard) -> tuple[MailSettings, SubSequences]:
@@ -96,25 +107,25 @@ class StreamedMail:
         self._session = Session(tensors)
         self._session.require(self._inputs())
         self._planner = planner(self._layout, self._stride)
-        self._kept = [np.zeros((1, self._hidden), np.float32)] * len(self._layout.scales)
-        """(R + 1, H) states of each scale after the last call; the last row is 0."""
+        self._kept = [np.zeros((1, 1, self._hidden), np.float32)] * len(self._layout.scales)
+        """(1, R + 1, H) states of each scale after the last call; the last row is 0."""
         self._plan: Plan | None = None
         self._end = 0
 
     def __call__(self, features: Float32, ends: npt.NDArray[np.int64]) -> Float32:
         """Return positions (B, 2), m, for features (B, N, 3) that end with the rows numbered `ends` (B,)."""
         steps = self._steps(features)  # (B, T, 3)
-        plan = self._planned(ends)
-        inputs: dict[str, npt.NDArray[Any]] = {"steps": steps} if self._attention else {}
+        plan, rows = self._planned(ends), steps.reshape(-1, CHANNELS)
+        inputs: dict[str, npt.NDArray[Any]] = {"steps": steps.reshape(len(steps), -1)} if self._attention else {}
         for m, (part, kept) in enumerate(zip(plan.parts, self._kept, strict=True)):
-            inputs[f"new_{m}"] = steps[part.windows, part.steps]
+            inputs[f"new_{m}"] = rows.take(part.rows, axis=0)
             inputs[f"lengths_{m}"] = part.lengths
-            inputs[f"from_{m}"] = kept[part.origins]
-            inputs[f"known_{m}"] = kept[part.complete]
+            inputs[f"from_{m}"] = kept.take(part.origins, axis=1)
+            inputs[f"known_{m}"] = kept.take(part.complete, axis=1)
             inputs[f"which_{m}"] = part.which
-        positions, *states = self._session.run(inputs)
+        *states, positions = self._session.run(inputs)
         self._kept = [
-            np.concatenate([made, kept])[part.kept]
+            np.concatenate([made, kept], axis=1).take(part.kept, axis=1)
             for part, made, kept in zip(plan.parts, states, self._kept, strict=True)
         ]
         self._plan, self._end = plan, int(ends[-1])
@@ -130,10 +141,11 @@ class StreamedMail:
 
     def _inputs(self) -> dict[str, tuple[int | None, ...]]:
         inputs: dict[str, tuple[int | None, ...]] = {}
+        states = (1, None, self._hidden)
         for m, starts in enumerate(self._layout.starts):
-            inputs |= {f"new_{m}": (None, None, CHANNELS), f"lengths_{m}": (None,), f"from_{m}": (None, self._hidden)}
-            inputs |= {f"known_{m}": (None, self._hidden), f"which_{m}": (None, len(starts))}
-        return inputs | ({"steps": (None, self._layout.length, CHANNELS)} if self._attention else {})
+            inputs |= {f"new_{m}": (None, None, CHANNELS), f"lengths_{m}": (None,), f"from_{m}": states}
+            inputs |= {f"known_{m}": states, f"which_{m}": (None, len(starts))}
+        return inputs | ({"steps": (None, self._layout.length * CHANNELS)} if self._attention else {})
 
 
 def load_network(card: ModelCard, tensors: Tensors) -> StreamedMail:

@@ -42,10 +42,10 @@ def graph(card: ModelCard, tensors: Tensors) -> bytes:
     ]
     joined = made.add("Relu", made.linear(made.add("Concat", *masked, inputs["mask"], axis=1), "fusion.1"))
     if settings.head == "heatmap":
-        made.output("output", made.linear(joined, "head.linear"), ["B", len(weights["head.centres"])])
+        cells = (made.constant(made.tensor(f"head.linear.{name}")) for name in ("weight", "bias"))
+        made.output("output", ["B", len(weights["head.centres"])], "Gemm", joined, *cells, transB=1)
     else:
-        scaled = made.add("Mul", made.linear(joined, "head"), made.constant(made.tensor("position_std")))
-        made.output("output", made.add("Add", scaled, made.constant(made.tensor("position_mean"))), ["B", 2])
+        made.position(joined, "output")
     return made.model("mmloc_plus")
 
 
@@ -62,7 +62,7 @@ def _last_state(made: Graph, x: str, name: str, shape: Sequence[int], step: int)
     weights = [_gates(made.tensor(f"{name}.lstm.weight_{kind}_l0"))[None] for kind in ("ih", "hh")]
     bias = np.concatenate([_gates(made.tensor(f"{name}.lstm.bias_{kind}_l0")) for kind in ("ih", "hh")])[None]
     constants = [made.constant(values) for values in (*weights, bias)]
-    last = made.add("LSTM", merged, *constants, outputs=3, last=1, hidden_size=weights[1].shape[2])
+    last = made.add("LSTM", merged, *constants, before=1, hidden_size=weights[1].shape[2])
     return made.add("Squeeze", last, made.constant([0], np.int64))
 
 

@@ -18,10 +18,8 @@ IntArray = npt.NDArray[np.int64]
 class Part:
     """How one scale's inputs come from the windows of a call and from the states kept before it."""
 
-    windows: IntArray
-    """(N,) which windows the sub-sequences to compute lie in."""
-    steps: IntArray
-    """(L, N) their steps in these windows; behind a shorter one lies what nobody looks at."""
+    rows: IntArray
+    """(L, N) the steps to compute, among those of the windows laid end to end; behind a shorter one lie others."""
     lengths: npt.NDArray[np.int32]
     """(N,)."""
     origins: IntArray
@@ -108,9 +106,9 @@ class Planner:
         states |= {name: (len(new) + row, steps) for name, (row, steps) in known.items() if name not in states}
         # The next window begins later than the last of these. In one order, so that regular windows soon repeat a plan.
         left = {name: states[name] for name in sorted(states) if name < self._rows - 1}
+        steps = np.minimum(firsts + np.arange(lengths.max(initial=0))[:, None], self._layout.length - 1)
         return Part(
-            windows,
-            np.minimum(firsts + np.arange(lengths.max(initial=0))[:, None], self._layout.length - 1),
+            windows * self._layout.length + steps,
             lengths.astype(np.int32),
             np.array([known.get(name, (-1, 0))[0] for name in new], dtype=np.int64),
             np.array([known[name][0] for name in complete], dtype=np.int64),
