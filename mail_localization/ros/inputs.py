@@ -48,7 +48,8 @@ class Inputs:
         self._wifi: WifiInput | None = None
         self._tf: TfOdometry | None = None
         self._subscriptions: list[Any] = []
-        self._queue = MergedQueue(Losses(node, self._problems))
+        # What the sensors are read by: where no executor does, whoever owns the node polls it.
+        self.queue = MergedQueue(Losses(node, self._problems))
         try:
             self._open(given)
         except Exception:
@@ -59,14 +60,14 @@ class Inputs:
         from_tf = given.odom_source == "tf"
         for stream in sorted(self._session.inputs - {"wifi", "odom" if from_tf else ""}):
             subscription = self._subscribe(stream)
-            self._queue.add(stream, subscription)
+            self.queue.add(stream, subscription)
             self._subscriptions.append(subscription)
         if from_tf:
             frames = given.odom_frame_id, given.base_frame_id
-            self._tf = TfOdometry(self._node, *frames, self.receive_odometry, self._queue)
+            self._tf = TfOdometry(self._node, *frames, self.receive_odometry, self.queue)
         if "wifi" in self._session.inputs:
             topic, receive = TOPICS["wifi"], self.receive_wifi
-            self._wifi = WifiInput(self._node, given.wifi, topic, receive, self._problems, self._queue)
+            self._wifi = WifiInput(self._node, given.wifi, topic, receive, self._problems, self.queue)
         start = self._node.create_subscription(PoseWithCovarianceStamped, "initialpose", self.receive_start, 1)
         self._subscriptions.append(start)
 
@@ -78,10 +79,6 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
-
-    def poll(self, most: int) -> None:
-        """Take the sensor messages that wait, where no executor does."""
-        self._queue.poll(most)
 
     @property
     def notes(self) -> dict[str, str]:
@@ -131,9 +128,9 @@ class Inputs:
             return self._node.create_subscription(
                 TYPES[stream],
                 TOPICS[stream],
-                self._queue.callback(stream, functools.partial(self.receive, stream)),
+                self.queue.callback(stream, functools.partial(self.receive, stream)),
                 QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-                event_callbacks=self._queue.losses.events(stream),
+                event_callbacks=self.queue.losses.events(stream),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         except (RuntimeError, ValueError, ParameterException) as err:

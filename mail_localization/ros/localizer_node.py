@@ -15,6 +15,7 @@ from std_srvs.srv import Empty, SetBool, Trigger
 
 from mail_localization.errors import ConfigError, MailLocalizationError
 from mail_localization.ros.inputs import Inputs
+from mail_localization.ros.merged_queue import MergedQueue
 from mail_localization.ros.outputs import Outputs
 from mail_localization.ros.parameters import Parameters
 from mail_localization.ros.pipeline import Pipeline
@@ -219,12 +220,16 @@ class LocalizerNode(LifecycleNode):  # type: ignore[misc]
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 1 with one FATAL line where it cannot start."""
-    return run(LocalizerNode, NAME, args, begin=_begin)
+    return run(LocalizerNode, NAME, args, begin=_begin, sensors=_sensors)
 
 
 def _begin(node: LocalizerNode) -> None:
     if node.settings.autostart:
         node.autostart()
+
+
+def _sensors(node: LocalizerNode) -> MergedQueue | None:
+    return None if node.inputs is None else node.inputs.queue
 
 
 if __name__ == "__main__":

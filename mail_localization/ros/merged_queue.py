@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from rclpy.subscription import Subscription
@@ -43,6 +43,11 @@ class MergedQueue:
     def remove(self, stream: str) -> None:
         """Read a stream's subscription no longer."""
         self._subscriptions.pop(stream, None)
+
+    @property
+    def subscriptions(self) -> Collection[Subscription]:
+        """What is read."""
+        return self._subscriptions.values()
 
     def poll(self, most: int) -> None:
         """Hand on what waits in all subscriptions, where no executor looks at them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import traceback
 from collections import Counter
@@ -9,24 +10,32 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import rclpy
-from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 
 from mail_localization.errors import ConfigError, MailLocalizationError
+from mail_localization.ros.merged_queue import MergedQueue
+from mail_localization.ros.sensor_wait import SensorWait
 from mail_localization.ros.stop_signals import StopSignals
 
 NodeT = TypeVar("NodeT", bound=Node)
 _HEARTBEAT = 0.5
-"""Longest wait without a look at whether the context is shut down, s."""
+"""Longest wait without a look at whether the context is shut down, s.
+
+A signal may come between that look and the wait, which then does not end by itself: about 1 in 35 idle nodes slept on.
+"""
 _PAUSE = 1e-3
 """An error that comes back at once must not take a whole core, nor many bad messages all the time, s."""
 
 
 def run(
-    make: Callable[[], Any], name: str, args: list[str] | None, begin: Callable[[Any], None] = lambda node: None
+    make: Callable[[], Any],
+    name: str,
+    args: list[str] | None,
+    begin: Callable[[Any], None] = lambda node: None,
+    sensors: Callable[[Any], MergedQueue | None] = lambda node: None,
 ) -> int:
     """Run a node until SIGINT or SIGTERM and return 0; 1 after one FATAL line where it cannot start.
 
@@ -35,14 +44,18 @@ def run(
         name: of the node, for the log.
         args: of the command line.
         begin: what the node does before it spins.
+        sensors: returns what the node reads its sensors by now, if anything.
     """
     signals = StopSignals()
     node = None
     try:
         node = start(make, args)
         begin(node)
+        # What is loaded by now stays: looking through it for garbage again and again took a tenth of the node's time.
+        gc.collect()
+        gc.freeze()
         signals.leave_at_once = False
-        spin(node, node.problems)
+        spin(node, node.problems, lambda: sensors(node))
     except MailLocalizationError as err:
         get_logger(name).fatal(str(err))
         return 1
@@ -66,24 +79,27 @@ def start(make: Callable[[], NodeT], args: list[str] | None) -> NodeT:
         raise ConfigError(f"{reason}; see the arguments after --ros-args and the parameter file") from err
 
 
-def spin(node: Node, problems: Counter[str]) -> None:
+def spin(node: Node, problems: Counter[str], sensors: Callable[[], MergedQueue | None] = lambda: None) -> None:
     """Spin until the context is shut down; what escapes from rclpy is counted as `node.unreadable`.
 
-    The executor is the single-threaded one. rclpy.experimental's EventsExecutor was tried with Jazzy's rclpy 7.1.6 and
-    Kilted's 9.1.2 over Fast DDS, on 200 messages/s of sensor_msgs/Imu: it took three quarters of a core, and neither
-    its own timer nor SIGTERM ended its spin(); with 7.1.6 it received next to nothing.
+    Messages that `sensors` reads go past the executor, which is the single-threaded one. rclpy.experimental's
+    EventsExecutor was tried with Jazzy's rclpy 7.1.6 and Kilted's 9.1.2 over Fast DDS, on 200 messages/s of
+    sensor_msgs/Imu: it took three quarters of a core, and neither its own timer nor SIGTERM ended its spin(); with
+    7.1.6 it received next to nothing.
     """
     if not node.context.ok():
         # Told to stop while it was still starting: rclpy makes no executor of a context that is shut down.
         return
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    # A signal may come between the look at the context and the wait, which then does not end by itself: about 1 in 35
-    # idle nodes slept on.
-    node.create_timer(_HEARTBEAT, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
+    wait = SensorWait(node)
     while node.context.ok():
         try:
-            executor.spin()
+            queue = sensors()
+            if queue is None:
+                executor.spin_once(_HEARTBEAT)
+            elif not wait.hand_on(queue, _HEARTBEAT):
+                executor.spin_once(0)
         except ExternalShutdownException:
             return
         except Exception:

@@ -85,7 +85,7 @@ class Target:
         """Take the sensor messages that wait, some at most: the other targets wait meanwhile."""
         inputs = None if self._pipeline is None else self._pipeline.inputs
         if inputs is not None:
-            self._guarded(lambda: inputs.poll(math.ceil(_MOST_HZ * self._given.poll_period)))
+            self._guarded(lambda: inputs.queue.poll(math.ceil(_MOST_HZ * self._given.poll_period)))
 
     def serve(self, executor: SingleThreadedExecutor) -> None:
         """Do all else that is due: timers, a start that is told, Wi-Fi, losses."""

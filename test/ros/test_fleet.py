@@ -242,7 +242,7 @@ def local_fleet(survey):
 def test_bug_on_the_way_of_a_target_is_counted_there_and_reaches_no_other(local_fleet) -> None:
     local_fleet.turn()
     one, other = local_fleet.targets["/one"], local_fleet.targets["/other"]
-    one._pipeline.inputs._queue = None
+    one._pipeline.inputs.queue = None
     publisher = local_fleet.create_publisher(MagneticField, "/other/imu/mag", 10)
     heard: list[Sample] = []
     other._pipeline.inputs._consumer = lambda stream, sample, estimate: heard.append(sample)
