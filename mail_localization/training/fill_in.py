@@ -31,7 +31,10 @@ class FillInSettings(Settings):
     longest: float = setting(
         30.0, "time between two references up to which the way is taken for straight, s", minimum=0.1
     )
-    max_stddev: float = setting(5.0, "least certain position that is trained on, m", minimum=0.1)
+    max_stddev: float = setting(
+        20.0, "least certain position that is trained on, m: a label off by metres is better than a place with none",
+        minimum=0.1,
+    )  # fmt: skip
 
 
 def thin_parts(references: Mapping[Path, Reference], settings: FillInSettings) -> dict[Path, Stretches] | None:
