@@ -42,8 +42,7 @@ class BridgedWay:
 
     def at(self, t_ns: Stamps) -> tuple[FloatArray, FloatArray]:
         """Return the positions (m, 2) and their standard deviations (m,) at some instants, m."""
-        start = self.t_ns[0] if len(self.t_ns) else 0
-        x, xp = (t_ns - start) * 1e-9, (self.t_ns - start) * 1e-9
+        x, xp = (t_ns - self.t_ns[0]) * 1e-9, (self.t_ns - self.t_ns[0]) * 1e-9
         columns = [np.interp(x, xp, column) for column in (*self.position.T, self.stddev)]
         return np.stack(columns[:2], axis=-1), columns[2]
 
@@ -71,9 +70,9 @@ def bridged(
     if not absolute:
         factor, spread = 0.0, _ANY_TURN
     state, covariance = np.array([0.0, factor]), np.diag([_ANYWHERE**2, spread**2]).astype(np.complex128)
-    made: list[tuple[Complex, Complex, Complex, Complex]] = []
-    transitions = np.broadcast_to(np.eye(2, dtype=np.complex128), (len(stamps), 2, 2)).copy()
+    transitions = np.tile(np.eye(2, dtype=np.complex128), (len(stamps), 1, 1))
     transitions[:, 0, 1] = ways
+    made: list[tuple[Complex, Complex, Complex, Complex]] = []
     for t_ns, transition, way, turn in zip(stamps.tolist(), transitions, np.abs(ways).tolist(), turns, strict=True):
         state = transition @ state
         covariance = transition @ covariance @ transition.conj().T
@@ -89,7 +88,8 @@ def bridged(
 
 def _ways(motions: Sequence[Motion], known_ns: Stamps) -> tuple[Stamps, Complex, FloatArray]:
     """Return stamps (n,), the way (n,) that ends at each, m, and what it adds to the variance of the factor (n,)."""
-    ends = np.array([motion.t_ns for motion in motions], dtype=np.int64)
+    # A clock that was set back must not turn the order round.
+    ends = np.maximum.accumulate(np.array([motion.t_ns for motion in motions], dtype=np.int64))
     starts = np.maximum(np.concatenate([ends[:1], ends[:-1]]), ends - round(_PIECE * 1e9))
     starts[:1] = ends[:1] - round(_PIECE * 1e9)
     distances = np.array([motion.distance for motion in motions])

@@ -134,3 +134,14 @@ def test_turning_and_shifting_the_map_turns_and_shifts_the_way(seed: int, absolu
     moved = bridged(motions, there, known, places[START + END] @ turn.T + shift)
     assert moved.position == pytest.approx(way.position @ turn.T + shift, abs=0.02)
     assert moved.stddev == pytest.approx(way.stddev, abs=1e-3)
+
+
+def test_a_clock_set_back_does_not_break_the_way() -> None:
+    motions, places = walk(4)
+    back = [Motion(m.t_ns - 50 * SECOND_NS, m.distance, 0.05, m.heading, True) for m in motions[120:]]
+    known = START + list(range(90, 118, 2))
+    stamps = np.array([motion.t_ns for motion in motions], dtype=np.int64)
+    way = bridged([*motions[:120], *back], CALIBRATION, stamps[known], places[known])
+    positions, _ = way.at(stamps[:118])
+    assert np.linalg.norm(positions - places[:118], axis=1).max() < 1.0
+    assert np.isfinite(way.position).all() and np.isfinite(way.stddev).all()
