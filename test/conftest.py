@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+_CACHES = tempfile.TemporaryDirectory(prefix="mail_localization_test_")
 # Before any rclpy import: tests must neither see nor disturb other ROS nodes on the network.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 100))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Tests that run commands must not fill the user's cache.
+os.environ["XDG_CACHE_HOME"] = _CACHES.name
 
 ROOT = Path(__file__).parents[1]
 ROS_TESTS = ROOT / "test" / "ros"

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from mail_localization.cli.options import add_spread_arguments, spread_from_args
+from mail_localization.cli.options import add_cache_argument, add_spread_arguments, cache_from_args, spread_from_args
 
 HELP = "Train, tune and evaluate many methods at many sites from one file, and write tables and figures."
 
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "else it is run anew",
     )  # fmt: skip
     add_spread_arguments(parser)
+    add_cache_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from mail_localization.experiments.compare import compare
 
     command = shlex.join(["mail_localization", *sys.argv[1:]])
-    summary = compare(args.config, args.bags, args.out, spread_from_args(args), command, args.keep_stale)
+    spread, cache = spread_from_args(args), cache_from_args(args)
+    summary = compare(args.config, args.bags, args.out, spread, command, args.keep_stale, cache=cache)
     print(summary.table)
     for failure in summary.failures:
         print(f"failed: {failure}", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mail_localization.data.cache import Cache
     from mail_localization.data.recording import Topics
     from mail_localization.workers import Spread
 
@@ -55,7 +56,25 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive_int, metavar="N", default=1, help="CPU threads; more only pay on an idle machine"
     )
+    add_cache_argument(parser)
     add_topic_arguments(parser)
+
+
+def add_cache_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --cache."""
+    parser.add_argument(
+        "--cache", metavar="DIR|off", help="where resampled recordings are kept between runs, 4 GB at most; default: "
+        "mail_localization in $XDG_CACHE_HOME or ~/.cache",
+    )  # fmt: skip
+
+
+def cache_from_args(args: argparse.Namespace) -> Cache:
+    """Return the cache asked for."""
+    from mail_localization.data.cache import Cache, default_folder
+
+    if args.cache is None:
+        return Cache(default_folder())
+    return Cache(None if args.cache == "off" else Path(args.cache))
 
 
 def add_spread_arguments(parser: argparse.ArgumentParser) -> None:

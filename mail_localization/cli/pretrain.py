@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mail_localization.cli.options import add_training_arguments, topics_from_args
+from mail_localization.cli.options import add_training_arguments, cache_from_args, topics_from_args
 
 HELP = "Pretrain LSTM1 of mmloc_plus on recordings that have an IMU and references, of any sites and devices."
 
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         threads=args.threads,
         topics=topics_from_args(args),
+        cache=cache_from_args(args),
     )
     try:
         pretrain(config, find_recordings(args.bags), args.out, options)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mail_localization.cli.calibrate import words
-from mail_localization.cli.options import add_training_arguments, topics_from_args
+from mail_localization.cli.options import add_training_arguments, cache_from_args, topics_from_args
 from mail_localization.methods import METHODS
 
 HELP = "Train a method on surveyed recordings and write its model folder."
@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         lstm1=args.lstm1,
         topics=topics_from_args(args),
+        cache=cache_from_args(args),
     )
     try:
         method.train(config, recordings, args.out, options)

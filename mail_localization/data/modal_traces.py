@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from mail_localization.data.recording import Recording, RecordingInfo, Topics
+from mail_localization.data.cache import NO_CACHE, Cache
+from mail_localization.data.modal_rows import read_windows
+from mail_localization.data.recording import RecordingInfo, Topics, recording_name
 from mail_localization.data.reference import Reference, TimeArray
 from mail_localization.errors import RecordingError, TrainingError
 from mail_localization.preprocess.access_points import survey_access_points
-from mail_localization.preprocess.modalities import ModalitySettings, ModalWindow, ModalWindows
-from mail_localization.preprocess.wifi import AccessPoints, Levels, WifiMemory
-from mail_localization.types import FloatArray, WifiScan
+from mail_localization.preprocess.modalities import ModalitySettings
+from mail_localization.preprocess.wifi import AccessPoints, Levels
+from mail_localization.preprocess.window_table import WindowTable
+from mail_localization.types import FloatArray
 
 Stretches = Sequence[tuple[int, int]]
 """Parts of a recording, each from a stamp to another, ns."""
@@ -38,7 +41,7 @@ class ModalTrace:
     path: Path
     info: RecordingInfo
     reference: Reference
-    windows: list[ModalWindow]
+    windows: WindowTable
     positions: FloatArray
     """(n, 2) the reference at the windows' stamps, m."""
     scans: list[Levels]
@@ -71,11 +74,10 @@ class ModalTrace:
 
     def relabelled(self, positions_at: Callable[[TimeArray], FloatArray]) -> ModalTrace:
         """Return the trace with labels from a function: stamps (n,) -> (n, 2), m, NaN where there are none."""
-        ends = np.array([window.t_ns for window in self.windows], dtype=np.int64)
-        positions, heard_at = positions_at(ends), positions_at(self.received_ns)
+        positions, heard_at = positions_at(self.windows.t_ns), positions_at(self.received_ns)
         kept, heard = (np.asarray(np.isfinite(labels).all(axis=1)) for labels in (positions, heard_at))
         return dataclasses.replace(
-            self, windows=list(itertools.compress(self.windows, kept)), positions=positions[kept],
+            self, windows=self.windows.select(kept), positions=positions[kept],
             scans=list(itertools.compress(self.scans, heard)), received_ns=self.received_ns[heard],
             heard_at=heard_at[heard],
         )  # fmt: skip
@@ -91,6 +93,7 @@ def load_modal_traces(
     settings: ModalitySettings,
     progress: bool = False,
     one_map: bool = True,
+    cache: Cache = NO_CACHE,
 ) -> list[ModalTrace]:
     """Read recordings.
 
@@ -100,12 +103,13 @@ def load_modal_traces(
         settings: of the windows.
         progress: draw a bar on the standard error stream.
         one_map: refuse recordings of another origin than the first.
+        cache: of what was made of recordings.
 
     Raises:
         RecordingError: no bag, no reference positions, or another origin.
     """
     with tqdm(paths, desc="reading", unit="recording", disable=None if progress and paths else True) as bar:
-        traces = [load_modal_trace(path, topics, settings) for path in bar]
+        traces = [load_modal_trace(path, topics, settings, cache) for path in bar]
     for trace in traces:
         if trace.problems:
             counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(trace.problems.items()))
@@ -118,31 +122,14 @@ def load_modal_traces(
     return traces
 
 
-def load_modal_trace(path: Path, topics: Topics, settings: ModalitySettings) -> ModalTrace:
+def load_modal_trace(path: Path, topics: Topics, settings: ModalitySettings, cache: Cache = NO_CACHE) -> ModalTrace:
     """Read one recording and label its windows."""
-    recording = Recording(path, topics)
-    reference = recording.reference()
-    maker = ModalWindows(settings)
-    windows: list[ModalWindow] = []
-    scans: list[tuple[int, Levels]] = []
-    counts: Counter[str] = Counter()
-    memory = WifiMemory(settings.wifi)
-    for sample in recording.samples(maker.inputs):
-        counts[type(sample).__name__] += 1
-        windows += maker.add(sample)
-        if isinstance(sample, WifiScan) and (stamp := memory.add(sample)) is not None:
-            received = stamp - round(memory.age(stamp) * 1e9)
-            scans.append((received, memory.heard(stamp)))
-    positions = reference.at(np.array([window.t_ns for window in windows], dtype=np.int64))
-    known = np.flatnonzero(np.isfinite(positions).all(axis=1))
-    windows, positions = [windows[k] for k in known.tolist()], positions[known]
-    received_ns = np.array([received for received, _ in scans], dtype=np.int64)
-    heard_at = reference.at(received_ns)
-    labelled = np.flatnonzero(np.isfinite(heard_at).all(axis=1))
-    return ModalTrace(
-        recording.name, path, recording.info, reference, windows, positions, [scans[k][1] for k in labelled.tolist()],
-        received_ns[labelled], heard_at[labelled], dict(counts), recording.problems + maker.counters,
+    read = read_windows(path, topics, settings, cache)
+    unlabelled = ModalTrace(
+        recording_name(path), path, read.info, read.reference, read.windows, np.empty((0, 2)), read.scans,
+        read.received_ns, np.empty((0, 2)), read.counts, read.problems,
     )  # fmt: skip
+    return unlabelled.relabelled(read.reference.at)
 
 
 def gather_access_points(traces: Sequence[ModalTrace], settings: ModalitySettings) -> AccessPoints:
@@ -181,7 +168,7 @@ def inside(t_ns: TimeArray, stretches: Stretches) -> npt.NDArray[np.bool_]:
     return np.array([any(start <= t < end for start, end in stretches) for t in t_ns.tolist()], dtype=bool)
 
 
-def _digest(windows: Sequence[ModalWindow], positions: npt.NDArray[np.float64]) -> str:
+def _digest(windows: WindowTable, positions: npt.NDArray[np.float64]) -> str:
     digest = hashlib.sha256(positions.tobytes())
     for window in windows:
         for rows in (window.imu, window.mag):

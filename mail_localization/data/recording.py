@@ -149,7 +149,7 @@ class Recording:
     @property
     def name(self) -> str:
         """Folder or file name without its ending."""
-        return self.path.stem if self.path.is_file() else self.path.resolve().name
+        return recording_name(self.path)
 
     def samples(self, streams: Collection[str] = SENSORS) -> Iterator[Sample]:
         """Yield the samples of the streams (of `imu`, `mag`, `wifi`, `odom`) in the order they were logged."""
@@ -207,6 +207,11 @@ class Recording:
                 f"{self.path}: none of the topics {', '.join(sorted(wanted))}; it has {present}; remap with --topic"
             )
         return found
+
+
+def recording_name(path: Path) -> str:
+    """Return the name of a bag's folder or file, without its ending."""
+    return path.stem if path.is_file() else path.resolve().name
 
 
 @contextlib.contextmanager

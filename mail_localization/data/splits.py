@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from scipy.spatial import KDTree
 
+from mail_localization.data.cache import NO_CACHE, Cache
 from mail_localization.data.recording import Topics, find_recordings
 from mail_localization.data.traces import Trace, load_traces
 from mail_localization.errors import TrainingError
@@ -48,10 +49,11 @@ def load_survey(
     magnetic: MagneticSettings,
     progress: bool = False,
     streams: Collection[str] = (),
+    cache: Cache = NO_CACHE,
 ) -> tuple[list[Trace], list[Trace]]:
     """Read recordings and those given for validation, all of one origin: training and validation traces."""
     surveyed, held_out = separated(recordings, validation)
-    traces = load_traces([*surveyed, *held_out], topics, window, magnetic, progress, streams)
+    traces = load_traces([*surveyed, *held_out], topics, window, magnetic, progress, streams, cache)
     return traces[: len(surveyed)], traces[len(surveyed) :]
 
 

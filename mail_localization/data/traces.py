@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mail_localization.data.recording import Recording, RecordingInfo, Topics
-from mail_localization.data.reference import distinct_places
+from mail_localization.data.cache import NO_CACHE, Array, Cache, Entry
+from mail_localization.data.recording import Recording, RecordingInfo, Topics, recording_name
+from mail_localization.data.reference import Reference, distinct_places
 from mail_localization.errors import RecordingError
 from mail_localization.preprocess.magnetic import MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
@@ -50,25 +51,62 @@ class Trace:
 
 
 def load_trace(
-    path: Path, topics: Topics, window: WindowSettings, magnetic: MagneticSettings, streams: Collection[str] = ()
-) -> Trace:
+    path: Path, topics: Topics, window: WindowSettings, magnetic: MagneticSettings, streams: Collection[str] = (),
+    cache: Cache = NO_CACHE,
+) -> Trace:  # fmt: skip
     """Read a recording and label its rows, of the streams given or else of those of the magnetic features.
 
     Raises:
         RecordingError: no bag, or no reference positions.
     """
-    recording = Recording(path, topics)
-    reference = recording.reference()
-    sensors = SensorRows(window, streams or magnetic.streams, magnetic.saturation)
-    runs = segments(sensors.all(recording.samples(sensors.inputs)))
+    names = tuple(streams or magnetic.streams)
+    settings = {
+        "topics": topics.to_mapping(), "streams": names, "saturation": magnetic.saturation,
+        "rate_hz": window.rate_hz, "max_gap": window.max_gap, "length": window.length,
+    }  # fmt: skip
+    entry = cache.kept("rows", path, settings, lambda: _rows(path, topics, window, names, magnetic.saturation))
+    runs, reference = _segments(entry.arrays), reference_from(entry.arrays)
     positions = [reference.at(run.t_ns) for run in runs]
     digest = hashlib.sha256()
     for run, labels in zip(runs, positions, strict=True):
         digest.update(run.rows.tobytes())
         digest.update(labels.tobytes())
+    return Trace(
+        recording_name(path), path, RecordingInfo.from_json(entry.facts["info"]), runs, positions,
+        f"sha256:{digest.hexdigest()}", Counter(entry.facts["problems"]),
+    )  # fmt: skip
+
+
+def _rows(path: Path, topics: Topics, window: WindowSettings, streams: Collection[str], saturation: float) -> Entry:
+    """Read a recording's rows on the clock and its references."""
+    recording = Recording(path, topics)
+    arrays = reference_arrays(recording.reference())
+    sensors = SensorRows(window, streams, saturation)
+    runs = segments(sensors.all(recording.samples(sensors.inputs)))
+    arrays["rows"] = np.concatenate([np.empty((0, sensors.width)), *(run.rows for run in runs)])
+    arrays["t_ns"] = np.concatenate([np.empty(0, dtype=np.int64), *(run.t_ns for run in runs)])
+    arrays["first"] = np.array([run.first_index for run in runs], dtype=np.int64)
+    arrays["length"] = np.array([len(run.rows) for run in runs], dtype=np.int64)
     problems = recording.problems + sensors.counters
-    name, hexdigest = recording.name, digest.hexdigest()
-    return Trace(name, path, recording.info, runs, positions, f"sha256:{hexdigest}", problems)
+    return Entry(arrays, {"info": recording.info.to_json(), "problems": dict(problems)})
+
+
+def _segments(arrays: dict[str, Array]) -> list[Segment]:
+    stops = np.cumsum(arrays["length"]).tolist()
+    return [
+        Segment(first, arrays["t_ns"][stop - length : stop], arrays["rows"][stop - length : stop])
+        for first, length, stop in zip(arrays["first"].tolist(), arrays["length"].tolist(), stops, strict=True)
+    ]
+
+
+def reference_arrays(reference: Reference) -> dict[str, Array]:
+    """Return references as a cache keeps them."""
+    return {"reference_ns": reference.t_ns, "reference": reference.position}
+
+
+def reference_from(arrays: dict[str, Array]) -> Reference:
+    """Return what `reference_arrays` was given."""
+    return Reference(arrays["reference_ns"], arrays["reference"])
 
 
 def load_traces(
@@ -78,10 +116,11 @@ def load_traces(
     magnetic: MagneticSettings,
     progress: bool = False,
     streams: Collection[str] = (),
+    cache: Cache = NO_CACHE,
 ) -> list[Trace]:
     """Read several recordings of one site; those of another origin than the first are refused."""
     with tqdm(paths, desc="reading", unit="recording", disable=None if progress and paths else True) as bar:
-        traces = [load_trace(path, topics, window, magnetic, streams) for path in bar]
+        traces = [load_trace(path, topics, window, magnetic, streams, cache) for path in bar]
     for trace in traces:
         if trace.problems:
             counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(trace.problems.items()))

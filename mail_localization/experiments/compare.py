@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mail_localization.data.cache import NO_CACHE, Cache
 from mail_localization.errors import ConfigError
 from mail_localization.evaluation.outputs import prepare_folder, write_atomic
 from mail_localization.experiments.config import CompareConfig
@@ -40,7 +41,7 @@ class Summary:
 
 def compare(
     config_path: Path, root: Path, out: Path, spread: Spread = HERE, command: str = "", keep_stale: bool = False,
-    progress: bool = True,
+    progress: bool = True, cache: Cache = NO_CACHE,
 ) -> Summary:  # fmt: skip
     """Run what is not finished, and write results.json, report.html, results.md and figures/ under `out`.
 
@@ -58,7 +59,7 @@ def compare(
     plan = make_plan(config, sites)
     started = time.monotonic()
     store = Store((out / "runs").resolve(), figures_hash(), keep_stale)
-    outcome = run_tasks(plan.tasks, root, store, spread, progress)
+    outcome = run_tasks(plan.tasks, root, store, spread, progress, cache)
     g = Gathering(config, sites, plan, store)
     results = gather(g)
     results["failed"] = [{"task": folder, "error": error} for folder, error in outcome.failed.items()]

@@ -6,12 +6,14 @@ import contextlib
 import fcntl
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from mail_localization.data.cache import NO_CACHE, Cache
 from mail_localization.errors import EvaluationError
 from mail_localization.experiments.step import Step, run_step
 from mail_localization.experiments.tasks import Store, Task
@@ -35,7 +37,9 @@ class Outcome:
     """Task folder -> why."""
 
 
-def run_tasks(tasks: Mapping[str, Task], root: Path, store: Store, spread: Spread, progress: bool = True) -> Outcome:
+def run_tasks(
+    tasks: Mapping[str, Task], root: Path, store: Store, spread: Spread, progress: bool = True, cache: Cache = NO_CACHE
+) -> Outcome:
     """Run every task that is not finished; one that fails is recorded and the rest goes on.
 
     Args:
@@ -44,13 +48,14 @@ def run_tasks(tasks: Mapping[str, Task], root: Path, store: Store, spread: Sprea
         store: the tasks' folders.
         spread: where tasks run.
         progress: draw a bar on the standard error stream.
+        cache: of what was made of recordings.
 
     Raises:
         EvaluationError: another run works in the same folder.
         ClusterError: the cluster cannot be used, or is gone.
     """
     with _locked(store.runs), open_workers(spread) as workers:
-        run = _Run(tasks, root.resolve(), store, workers, progress)
+        run = _Run(tasks, partial(Step, store=store, root=root.resolve(), cache=cache), store, workers, progress)
         try:
             run.work()
         finally:
@@ -61,9 +66,11 @@ def run_tasks(tasks: Mapping[str, Task], root: Path, store: Store, spread: Sprea
 class _Run:
     """One run: what waits, what is in work, and what has come of it."""
 
-    def __init__(self, tasks: Mapping[str, Task], root: Path, store: Store, workers: Workers, progress: bool) -> None:
+    def __init__(
+        self, tasks: Mapping[str, Task], step: Callable[[Task], Step], store: Store, workers: Workers, progress: bool
+    ) -> None:
         self.outcome = Outcome(stale=sum(map(store.stale, tasks.values())))
-        self._root, self._store, self._workers = root, store, workers
+        self._step, self._store, self._workers = step, store, workers
         self._waiting = dict(tasks)
         self._rank = _ranks(tasks)
         self._settled: set[str] = set()
@@ -119,7 +126,7 @@ class _Run:
         for task in shared[: max(0, self._workers.free())]:
             del self._waiting[task.folder]
             self._running[self._begun] = task, time.monotonic()
-            self._workers.begin(self._begun, run_step, Step(task, self._store, self._root))
+            self._workers.begin(self._begun, run_step, self._step(task))
             self._begun += 1
 
     def _take(self, number: int, answer: Answer) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mail_localization.data.cache import Cache
 from mail_localization.errors import MailLocalizationError
 from mail_localization.experiments.tasks import LOG, Context, Store, Task
 
@@ -23,6 +24,7 @@ class Step:
     store: Store
     root: Path
     """Folder of all recordings."""
+    cache: Cache
 
 
 def run_step(step: Step) -> str:
@@ -35,7 +37,7 @@ def run_step(step: Step) -> str:
             try:
                 module, _, function = task.step.partition(":")
                 found = getattr(importlib.import_module(module), function)
-                result = found(Context(step.root, store.runs, folder), **task.arguments)
+                result = found(Context(step.root, store.runs, folder, step.cache), **task.arguments)
             except Exception:
                 traceback.print_exc()
                 raise

@@ -53,8 +53,9 @@ def train(
         settings = merged(best_trial(context, like)["settings"], settings)
     made = METHODS[method]
     options = TrainOptions(
-        seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)), progress=False
-    )
+        seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)),
+        cache=context.cache, progress=False,
+    )  # fmt: skip
     if lstm1:
         options = dataclasses.replace(options, lstm1=pretrained(context, lstm1))
     # A particle filter keeps the seed of its particles among its settings.
@@ -72,7 +73,7 @@ def pretrain(
     from mail_localization.training import pretrain as pretraining
 
     config = pretraining.PretrainConfig.from_mapping(settings, "pretrain: settings")
-    options = TrainOptions(seed=seed, max_minutes=max_minutes, progress=False)
+    options = TrainOptions(seed=seed, max_minutes=max_minutes, cache=context.cache, progress=False)
     pretraining.pretrain(config, context.recordings(recordings), context.folder / MODEL, options)
     card, _ = load_model(context.folder / MODEL)
     return {"settings": settings, "metrics": card.metrics}

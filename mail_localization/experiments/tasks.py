@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mail_localization.data.cache import NO_CACHE, Cache
 from mail_localization.errors import EvaluationError
 from mail_localization.files import replace_file
 
@@ -57,6 +58,8 @@ class Context:
     """Folder of all tasks."""
     folder: Path
     """The task's own folder."""
+    cache: Cache = NO_CACHE
+    """What was made of recordings."""
 
     def recordings(self, names: list[str]) -> list[Path]:
         """Return the paths of recordings named relative to the root."""

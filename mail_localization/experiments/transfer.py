@@ -56,8 +56,9 @@ def adapt(
     settings = merged(best_trial(context, like)["settings"], settings)
     folder = pretrained(context, lstm1) if lstm1 else None
     options = TrainOptions(
-        seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)), progress=False
-    )
+        seed=seed, max_minutes=max_minutes, validation=tuple(context.recordings(validation)),
+        cache=context.cache, progress=False,
+    )  # fmt: skip
     config, tensors = with_lstm1(CONFIG.from_mapping(settings, "settings"), folder)
     make_folder(context.folder / MODEL)
     whole = read_survey(config, context.recordings(training), options)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mail_localization.models.workers import spread
+from mail_localization.models.threads import spread
 
 
 class Gru(nn.Module):

@@ -15,7 +15,7 @@ from mail_localization.preprocess.clock import Row
 from mail_localization.preprocess.magnetic import MagneticFeatures, MagneticSettings
 from mail_localization.preprocess.sensors import SensorRows
 from mail_localization.preprocess.wifi import Levels, WifiMemory, WifiSettings
-from mail_localization.preprocess.windows import SlidingWindow, WindowSettings
+from mail_localization.preprocess.windows import SlidingWindow, Window, WindowSettings
 from mail_localization.types import FloatArray, Sample, WifiScan
 
 MODALITIES = ("imu", "mag", "wifi")
@@ -91,6 +91,8 @@ class ModalWindow:
     """(N + margin, C) rows of MagneticSettings.streams."""
     levels: Levels
     """Fresh Wi-Fi results; none where all are stale."""
+    ends: tuple[int, int] = (0, 0)
+    """Numbers of the last inertial and magnetic row, by which windows know the rows they share."""
 
 
 class ModalWindows:
@@ -127,6 +129,12 @@ class ModalWindows:
         parts = [stream.rows.counters for stream in self._streams.values()]
         total = sum([*parts, self._late], Counter[str]())
         return total + self._memory.counters if self._memory else total
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Shapes (N, C) of inertial and of magnetic windows; (0, 0) for a modality that is not looked at."""
+        imu, mag = (stream.shape if (stream := self._streams.get(name)) else (0, 0) for name in ("imu", "mag"))
+        return imu, mag
 
     @property
     def fill(self) -> float:
@@ -185,18 +193,19 @@ class ModalWindows:
             index = min(heads)
             if any(self._waits(stream, index) for stream in self._streams.values()):
                 return
-            parts: dict[str, FloatArray | None] = {}
+            parts: dict[str, Window | None] = {}
             stamps = []
             for name, stream in self._streams.items():
                 if stream.due and stream.due[0][0] == index:
                     _, t_ns, parts[name] = stream.due.popleft()
                     stamps.append(t_ns)
             if self._done is not None and index <= self._done:
-                self._late.update(f"{name}.late" for name, rows in parts.items() if rows is not None)
+                self._late.update(f"{name}.late" for name, part in parts.items() if part is not None)
                 continue
             self._done = index
             t_ns = max(stamps)
-            yield ModalWindow(t_ns, parts.get("imu"), parts.get("mag"), self._levels(t_ns))
+            imu, mag = ((part.rows, part.end) if (part := parts.get(name)) else (None, 0) for name in ("imu", "mag"))
+            yield ModalWindow(t_ns, imu[0], mag[0], self._levels(t_ns), (imu[1], mag[1]))
 
     def _waits(self, stream: _Stream, index: int) -> bool:
         """Tell whether a stream is alive and will still reach an instant."""
@@ -220,6 +229,7 @@ class _Stream:
 
     def __init__(self, rows: SensorRows, length: int, hop: int) -> None:
         self.rows = rows
+        self.shape = (length, rows.width)
         self._hop = hop
         self._window = SlidingWindow(length, hop, rows.width)
         self.forget()
@@ -234,7 +244,7 @@ class _Stream:
         self._window.reset()
         self.newest: int | None = None
         self.reached: int | None = None
-        self.due: deque[tuple[int, int, FloatArray | None]] = deque(maxlen=_BACKLOG)
+        self.due: deque[tuple[int, int, Window | None]] = deque(maxlen=_BACKLOG)
 
     def reset(self) -> None:
         """Forget all samples."""
@@ -246,7 +256,7 @@ class _Stream:
         window = self._window.push(row)
         self.newest, self.reached = row.t_ns, row.index
         if row.index % self._hop == 0:
-            self.due.append((row.index, row.t_ns, None if window is None else window.rows))
+            self.due.append((row.index, row.t_ns, window))
 
 
 _BACKLOG = 1000

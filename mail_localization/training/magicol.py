@@ -40,7 +40,13 @@ def train(config: MagicolConfig, recordings: list[Path], out: Path, options: Tra
     """
     split = split_survey(recordings, options)
     training, validation = load_survey(
-        split.training, split.validation, options.topics, config.field.window, config.field.magnetic, options.progress
+        split.training,
+        split.validation,
+        options.topics,
+        config.field.window,
+        config.field.magnetic,
+        options.progress,
+        cache=options.cache,
     )
     resolved, calibration = _with_motion(config, split.training, options)
     paths = survey_paths(training, resolved)

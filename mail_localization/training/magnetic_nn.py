@@ -37,7 +37,13 @@ def train(config: MagneticNnConfig, recordings: list[Path], out: Path, options: 
         TrainingError: fewer than two recordings have windows with a reference.
     """
     traces, validation = load_survey(
-        recordings, options.validation, options.topics, config.window, config.magnetic, options.progress
+        recordings,
+        options.validation,
+        options.topics,
+        config.window,
+        config.magnetic,
+        options.progress,
+        cache=options.cache,
     )
     survey = {trace.path: part for trace in traces if len((part := _sequences(trace, config))[0])}
     probes = {trace.path: part for trace in validation if len((part := _sequences(trace, config))[0])} or survey

@@ -40,7 +40,13 @@ def train(config: MalocConfig, recordings: list[Path], out: Path, options: Train
     """
     split = split_survey(recordings, options)
     training, validation = load_survey(
-        split.training, split.validation, options.topics, config.window, config.magnetic, options.progress
+        split.training,
+        split.validation,
+        options.topics,
+        config.window,
+        config.magnetic,
+        options.progress,
+        cache=options.cache,
     )
     resolved, calibration = _with_motion(config, split.training, options.topics)
     field_map = survey_map(training, resolved)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +134,7 @@ def read_survey(config: MmlocPlusConfig, recordings: list[Path], options: TrainO
     """Read recordings, those given for validation or a share of the others held out."""
     surveyed, held_out = separated(recordings, options.validation)
     settings = changed(config, window=changed(config.window, hop=config.training.hop))
-    traces = load_modal_traces([*surveyed, *held_out], options.topics, settings, options.progress)
+    traces = load_modal_traces([*surveyed, *held_out], options.topics, settings, options.progress, cache=options.cache)
     require_modalities(traces, options.topics, config.modalities)
     training, validation = traces[: len(surveyed)], traces[len(surveyed) :]
     if validation:
@@ -216,16 +215,16 @@ def _access_points(config: MmlocPlusConfig, survey: Survey) -> AccessPoints | No
 
 
 def _examples(traces: Sequence[ModalTrace], config: MmlocPlusConfig, front_end: ModalFrontEnd) -> ModalExamples:
-    told = [[front_end.tells_a_place(window) for window in trace.windows] for trace in traces]
-    windows = [w for trace, kept in zip(traces, told, strict=True) for w in itertools.compress(trace.windows, kept)]
-    if not windows:
+    told = [np.array([front_end.tells_a_place(window) for window in trace.windows], dtype=bool) for trace in traces]
+    if not any(kept.any() for kept in told):
         seconds = config.window.length / config.window.rate_hz
         raise TrainingError(
             f"{', '.join(str(trace.path) for trace in traces)}: no unbroken {seconds:.1f} s of magnetic samples and no "
             "fresh Wi-Fi scan between two references; record longer walks, or lower window.length"
         )
-    labels = np.concatenate([trace.positions[kept] for trace, kept in zip(traces, told, strict=True) if kept])
-    return ModalExamples(front_end.batch(windows), labels, front_end, config.training.augmentation)
+    labels = np.concatenate([trace.positions[kept] for trace, kept in zip(traces, told, strict=True)])
+    columns = front_end.columns([trace.windows.select(kept) for trace, kept in zip(traces, told, strict=True)])
+    return ModalExamples(columns, labels, front_end, config.training.augmentation)
 
 
 def _network(config: MmlocPlusConfig, examples: ModalExamples, access_points: int, lstm1: Tensors) -> MmlocPlus:
@@ -250,10 +249,10 @@ def _with_features(examples: ModalExamples, model: MmlocPlus) -> ModalExamples:
     """Replace inertial windows by what the frozen LSTM1 makes of them: once, not in every epoch."""
     with torch.no_grad():
         parts = [
-            model.lstm1(torch.from_numpy(part)).numpy()
-            for part in np.array_split(examples.batch.imu, 1 + len(examples) // 512)
+            model.lstm1(torch.from_numpy(examples.columns.imu[part])).numpy()
+            for part in np.array_split(np.arange(len(examples)), 1 + len(examples) // 512)
         ]
-    return dataclasses.replace(examples, batch=dataclasses.replace(examples.batch, imu=np.concatenate(parts)))
+    return dataclasses.replace(examples, columns=dataclasses.replace(examples.columns, imu=np.concatenate(parts)))
 
 
 def _hash(tensors: Tensors) -> str:

@@ -23,7 +23,7 @@ def covariances_by_modality(model: MmlocPlus, validation: ModalExamples, errors:
     predictor = predictor_of(model, np.broadcast_to(np.eye(2), (PATTERNS, 2, 2)))
     heatmap = predictor.heatmap is not None
     covariances = np.broadcast_to(np.eye(2) if heatmap else second_moment(errors), (PATTERNS, 2, 2)).copy()
-    there = patterns(validation.batch.mask)
+    there = patterns(validation.columns.mask)
     for pattern in range(PATTERNS):
         # Windows that have these modalities at least; the others are masked.
         which = np.flatnonzero((there & pattern) == pattern)

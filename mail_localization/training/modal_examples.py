@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mail_localization.config import Settings, group, setting
 from mail_localization.preprocess.magnetic import MICROTESLA
-from mail_localization.preprocess.modal_batch import ModalBatch, ModalFrontEnd, NetworkInputs
+from mail_localization.preprocess.modal_batch import ModalBatch, ModalColumns, ModalFrontEnd, NetworkInputs
 from mail_localization.training.fill_in import FillInSettings
 from mail_localization.training.loop import TrainingSettings
 from mail_localization.types import FloatArray
@@ -51,7 +51,7 @@ class ModalTrainingSettings(TrainingSettings):
 class ModalExamples:
     """Labelled instants for the training loop."""
 
-    batch: ModalBatch
+    columns: ModalColumns
     positions: FloatArray
     """(n, 2) reference, m."""
     front_end: ModalFrontEnd
@@ -62,11 +62,11 @@ class ModalExamples:
 
     def plain(self, which: Indices) -> NetworkInputs:
         """Return the network's inputs for some instants, the same numbers as a Localizer sees."""
-        return self.front_end.inputs(self.batch.take(which))
+        return self.front_end.inputs(self.columns.take(which))
 
     def augmented(self, which: Indices, rng: np.random.Generator) -> NetworkInputs:
         """Return the network's inputs for some instants as another device or another day gives them."""
-        batch = self.batch.take(which)
+        batch = self.columns.take(which)
         return self.front_end.inputs(
             replace(batch, mag=self._magnetic(batch, rng), rssi=self._levels(batch, rng), mask=self._mask(batch, rng))
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mail_localization.data.cache import NO_CACHE, Cache
 from mail_localization.data.recording import Topics
 from mail_localization.errors import TrainingError
 
@@ -27,6 +28,8 @@ class TrainOptions:
     """Folder of a pretrained LSTM1, for mmloc_plus; None trains it from scratch."""
     topics: Topics = field(default_factory=Topics)
     """Names of the topics in the recordings."""
+    cache: Cache = NO_CACHE
+    """Where what is made of recordings is kept between runs; nowhere, as it is."""
     progress: bool = True
     """Draw a progress bar on the standard error stream."""
 

@@ -17,6 +17,7 @@ from mail_localization.errors import ModelError, TrainingError
 from mail_localization.models.artifact import load_model, reading_tensors, save_model
 from mail_localization.models.lstm1 import METHOD, Lstm1Pretext, Lstm1Settings, lstm1_part
 from mail_localization.preprocess.modalities import ModalitySettings, ModalWindowSettings, inertial_features
+from mail_localization.preprocess.window_table import RowWindows, joined
 from mail_localization.training.loop import Limits, TrainingSettings, fit
 from mail_localization.training.options import TrainOptions
 from mail_localization.training.provenance import model_card, recording_entries
@@ -68,8 +69,8 @@ class PretrainConfig(Settings):
 class InertialExamples:
     """Inertial windows with what the pretext task asks for."""
 
-    imu: Float32
-    """(n, N, 6)"""
+    imu: RowWindows[np.float32]
+    """(n, N, 6) windows"""
     positions: FloatArray
     """(n, 2) target, m."""
     rotate: bool
@@ -108,7 +109,9 @@ def pretrain(config: PretrainConfig, recordings: list[Path], out: Path, options:
     surveyed, held_out = separated(recordings, options.validation)
     # Displacements of many sites go together, whatever the origins of their maps.
     one_map = config.pretext == "position"
-    traces = load_modal_traces([*surveyed, *held_out], options.topics, config.windows, options.progress, one_map)
+    traces = load_modal_traces(
+        [*surveyed, *held_out], options.topics, config.windows, options.progress, one_map, options.cache
+    )
     require_modalities(traces, options.topics, ("imu",))
     training, validation = traces[: len(surveyed)], traces[len(surveyed) :]
     if not validation:
@@ -150,23 +153,21 @@ def load_lstm1(folder: Path) -> tuple[Lstm1Settings, dict[str, npt.NDArray[np.fl
 
 def _examples(traces: Sequence[ModalTrace], config: PretrainConfig, rotate: bool) -> InertialExamples:
     frame, seconds = config.lstm1.inertial.frame, config.lstm1.inertial.length / config.lstm1.rate_hz
-    imu, targets = [], [np.empty((0, 2))]
+    parts, targets = [], [np.empty((0, 2))]
     for trace in traces:
-        kept = [k for k, window in enumerate(trace.windows) if window.imu is not None]
-        if not kept:
-            continue
-        stamps = np.array([trace.windows[k].t_ns for k in kept], dtype=np.int64)
-        target = trace.positions[kept] if config.pretext == "position" else displacements(trace, stamps, seconds)
-        known = np.flatnonzero(np.isfinite(target).all(axis=1))
-        rows = [trace.windows[kept[k]].imu for k in known.tolist()]
-        imu += [inertial_features(r, frame) for r in rows if r is not None]
+        windows = trace.windows.imu
+        target = trace.positions if config.pretext == "position" else displacements(trace, trace.windows.t_ns, seconds)
+        known = (windows.stops > 0) & np.isfinite(target).all(axis=1)
+        features = inertial_features(windows.rows, frame)
+        parts.append(RowWindows(features, windows.stops[known], windows.length))
         targets.append(target[known])
-    if not imu:
+    if not sum(map(len, parts)):
         raise TrainingError(
             f"{', '.join(str(trace.path) for trace in traces)}: no unbroken {seconds:.1f} s of inertial samples "
             "between two references; record longer walks, or lower lstm1.inertial.length"
         )
-    return InertialExamples(np.stack(imu), np.concatenate(targets), rotate)
+    blank = np.zeros((config.lstm1.inertial.length, 6), dtype=np.float32)
+    return InertialExamples(joined(parts, blank), np.concatenate(targets), rotate)
 
 
 def displacements(trace: ModalTrace, ends: npt.NDArray[np.int64], seconds: float) -> FloatArray:

@@ -59,7 +59,13 @@ def train_windowed(
     device = training_device(options)
     make_folder(out)
     traces, validation = load_survey(
-        recordings, options.validation, options.topics, config.window, config.magnetic, options.progress
+        recordings,
+        options.validation,
+        options.topics,
+        config.window,
+        config.magnetic,
+        options.progress,
+        cache=options.cache,
     )
     if validation:
         warn_if_unvisited(traces, validation)

@@ -46,6 +46,31 @@ def test_magnetic_nn_is_built_by_the_same_command(survey: Path) -> None:
     assert load_model(survey.parent / "model")[0].method == "magnetic_nn"
 
 
+def test_cache_makes_no_difference_but_to_the_time(
+    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+
+    def weights(name: str, *more: str) -> bytes:
+        out = tmp_path / name
+        bags = ["--bags", str(survey), "--method", "mail", "--config", str(config)]
+        assert main(["train", *bags, "--out", str(out), *more]) == 0
+        return (out / "weights.safetensors").read_bytes()
+
+    plain = weights("plain", "--cache", "off")
+    assert not (tmp_path / "home").exists()
+    assert plain == weights("cold", "--cache", str(tmp_path / "cache"))
+    entries = {path: path.stat().st_ctime_ns for path in (tmp_path / "cache").glob("*/*")}
+    assert len(entries) > 3
+    assert plain == weights("warm", "--cache", str(tmp_path / "cache"))
+    assert entries == {path: path.stat().st_ctime_ns for path in (tmp_path / "cache").glob("*/*")}
+    assert not (tmp_path / "home").exists()
+    assert plain == weights("by_default")
+    assert len(list((tmp_path / "home" / "mail_localization").glob("*/*"))) == len(entries)
+
+
 def test_unknown_setting_names_file_and_nearest(survey: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = survey.parent / "bad.yaml"
     config.write_text("training: {learning_rat: 1.0}")

@@ -1,0 +1,117 @@
+"""What is read of a recording for windows of several modalities, and how a cache keeps it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mail_localization.data.cache import Array, Cache, Entry
+from mail_localization.data.recording import Recording, RecordingInfo, Topics
+from mail_localization.data.reference import Reference
+from mail_localization.data.traces import reference_arrays, reference_from
+from mail_localization.preprocess.modalities import ModalitySettings, ModalWindow, ModalWindows
+from mail_localization.preprocess.wifi import Levels, WifiMemory
+from mail_localization.preprocess.window_table import RowWindows, WindowTable
+from mail_localization.types import WifiScan
+
+
+@dataclass(frozen=True, eq=False)
+class ReadWindows:
+    """All windows and scans of a recording, with a label or without."""
+
+    info: RecordingInfo
+    reference: Reference
+    windows: WindowTable
+    scans: list[Levels]
+    """Fresh results of each Wi-Fi scan."""
+    received_ns: npt.NDArray[np.int64]
+    """(m,) when the scans' results were received."""
+    counts: dict[str, int]
+    """Stream -> samples read."""
+    problems: Counter[str]
+
+
+def read_windows(path: Path, topics: Topics, settings: ModalitySettings, cache: Cache) -> ReadWindows:
+    """Read a recording, from the cache if it is there."""
+    values = settings.to_mapping()
+    about = {name: values[name] for name in ModalitySettings().to_mapping()}  # a method's own settings do not matter
+    about["topics"] = topics.to_mapping()
+    entry = cache.kept("windows", path, about, lambda: _entry(_read(path, topics, settings)))
+    return _from_entry(entry)
+
+
+def _read(path: Path, topics: Topics, settings: ModalitySettings) -> ReadWindows:
+    recording = Recording(path, topics)
+    reference = recording.reference()
+    maker = ModalWindows(settings)
+    windows: list[ModalWindow] = []
+    scans: list[tuple[int, Levels]] = []
+    counts: Counter[str] = Counter()
+    memory = WifiMemory(settings.wifi)
+    for sample in recording.samples(maker.inputs):
+        counts[type(sample).__name__] += 1
+        windows += maker.add(sample)
+        if isinstance(sample, WifiScan) and (stamp := memory.add(sample)) is not None:
+            received = stamp - round(memory.age(stamp) * 1e9)
+            scans.append((received, memory.heard(stamp)))
+    return ReadWindows(
+        recording.info, reference, WindowTable.of(windows, maker.shapes), [levels for _, levels in scans],
+        np.array([received for received, _ in scans], dtype=np.int64), dict(counts),
+        recording.problems + maker.counters,
+    )  # fmt: skip
+
+
+def _entry(read: ReadWindows) -> Entry:
+    windows = read.windows
+    arrays = {
+        **reference_arrays(read.reference), "received_ns": read.received_ns, "t_ns": windows.t_ns,
+        "imu": windows.imu.rows, "imu_stops": windows.imu.stops, "mag": windows.mag.rows,
+        "mag_stops": windows.mag.stops, "heard": windows.heard,
+    }  # fmt: skip
+    names = _pack([*windows.levels, *read.scans], arrays)
+    facts = {
+        "info": read.info.to_json(), "counts": read.counts, "problems": dict(read.problems), "names": names,
+        "lengths": [windows.imu.length, windows.mag.length], "scans": len(read.scans),
+    }  # fmt: skip
+    return Entry(arrays, facts)
+
+
+def _from_entry(entry: Entry) -> ReadWindows:
+    arrays, facts = entry
+    levels = _unpack(arrays, facts["names"])
+    count = len(levels) - facts["scans"]
+    imu, mag = (
+        RowWindows(arrays[name], arrays[f"{name}_stops"], length)
+        for name, length in zip(("imu", "mag"), facts["lengths"], strict=True)
+    )
+    return ReadWindows(
+        RecordingInfo.from_json(facts["info"]), reference_from(arrays),
+        WindowTable(arrays["t_ns"], imu, mag, levels[:count], arrays["heard"]), levels[count:],
+        arrays["received_ns"], facts["counts"], Counter(facts["problems"]),
+    )  # fmt: skip
+
+
+def _pack(levels: Sequence[Levels], arrays: dict[str, Array]) -> list[str]:
+    """Add levels to arrays, and return the addresses that they number."""
+    number: dict[str, int] = {}
+    readings = [reading for each in levels for reading in each.items()]
+    arrays["address"] = np.array([number.setdefault(name, len(number)) for name, _ in readings], dtype=np.int32)
+    arrays["level"] = np.array([level for _, level in readings], dtype=np.float64)
+    arrays["levels"] = np.array([len(each) for each in levels], dtype=np.int64)
+    return list(number)
+
+
+def _unpack(arrays: dict[str, Array], names: Sequence[Any]) -> list[Levels]:
+    """Return what `_pack` was given."""
+    readings = zip(arrays["address"].tolist(), arrays["level"].tolist(), strict=True)
+    return [
+        {names[number]: level for number, level in itertools.islice(readings, count)}
+        for count in arrays["levels"].tolist()
+    ]
