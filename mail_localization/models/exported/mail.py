@@ -8,6 +8,7 @@ window.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
 from mail_localization.models.exported.graph import Graph
-from mail_localization.models.exported.planning import Plan, planner
+from mail_localization.models.exported.planning import Parts, Plan, planner
 from mail_localization.models.exported.session import Session
 from mail_localization.models.exported.steps import Steps
 from mail_localization.models.mail_settings import CHANNELS, MailSettings, SubSequences
@@ -110,14 +111,24 @@ class StreamedMail:
         self._kept = [np.zeros((1, 1, self._hidden), np.float32)] * len(self._layout.scales)
         """(1, R + 1, H) states of each scale after the last call; the last row is 0."""
         self._plan: Plan | None = None
-        self._end = 0
+        self._end = self._hop = 0
 
     def __call__(self, features: Float32, ends: npt.NDArray[np.int64]) -> Float32:
         """Return positions (B, 2), m, for features (B, N, 3) that end with the rows numbered `ends` (B,)."""
         steps = self._steps(features)  # (B, T, 3)
-        plan, rows = self._planned(ends), steps.reshape(-1, CHANNELS)
-        inputs: dict[str, npt.NDArray[Any]] = {"steps": steps.reshape(len(steps), -1)} if self._attention else {}
-        for m, (part, kept) in enumerate(zip(plan.parts, self._kept, strict=True)):
+        plan = self._planned(ends)
+        for parts in plan.runs:
+            positions = self._run(steps, parts)
+        self._plan, self._end = plan, int(ends[-1])
+        return positions
+
+    def _run(self, steps: Float32, parts: Parts) -> Float32:
+        """Bring the kept states up to date and return the positions that are asked for."""
+        rows, asked = steps.reshape(-1, CHANNELS), len(parts[0].which)
+        inputs: dict[str, npt.NDArray[Any]] = {}
+        if self._attention:
+            inputs["steps"] = steps[:asked].reshape(asked, self._layout.length * CHANNELS)
+        for m, (part, kept) in enumerate(zip(parts, self._kept, strict=True)):
             inputs[f"new_{m}"] = rows.take(part.rows, axis=0)
             inputs[f"lengths_{m}"] = part.lengths
             inputs[f"from_{m}"] = kept.take(part.origins, axis=1)
@@ -126,18 +137,19 @@ class StreamedMail:
         *states, positions = self._session.run(inputs)
         self._kept = [
             np.concatenate([made, kept], axis=1).take(part.kept, axis=1)
-            for part, made, kept in zip(plan.parts, states, self._kept, strict=True)
+            for part, made, kept in zip(parts, states, self._kept, strict=True)
         ]
-        self._plan, self._end = plan, int(ends[-1])
         return np.asarray(positions, dtype=np.float32)
 
     def _planned(self, ends: npt.NDArray[np.int64]) -> Plan:
+        rows = self._layout.length * self._stride
         if not self._shares:
-            return self._planner.plan(None, np.arange(len(ends)) * 2 * self._layout.length * self._stride, 0, 0)
-        # Windows come at regular intervals: the last two tell where the next will end.
+            return self._planner.plan(None, np.arange(len(ends)) * 2 * rows, 0, 0)
+        # Windows end on a grid, though some may be left out: their distances tell which.
         advance = int(ends[-1]) - self._end if self._plan is not None else 0
-        hop = int(ends[-1] - ends[-2]) if len(ends) > 1 else advance
-        return self._planner.plan(self._plan, ends, advance, hop)
+        distances = [advance, int(ends[0]) - self._end if self._plan is not None else 0, *np.diff(ends).tolist()]
+        self._hop = math.gcd(self._hop, *(distance for distance in distances if distance < rows))
+        return self._planner.plan(self._plan, ends, advance, self._hop)
 
     def _inputs(self) -> dict[str, tuple[int | None, ...]]:
         inputs: dict[str, tuple[int | None, ...]] = {}

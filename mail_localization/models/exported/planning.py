@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -12,6 +11,16 @@ import numpy.typing as npt
 from mail_localization.models.mail_settings import SubSequences
 
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The sub-sequences of one scale whose states are kept, in the order of their places there."""
+
+    names: IntArray
+    """(R,) ascending: how many rows before the end of the last window the first row of each lies."""
+    done: IntArray
+    """(R,) steps done."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,36 +36,56 @@ class Part:
     complete: IntArray
     """(K,) rows of the kept states of sub-sequences that are complete."""
     which: IntArray
-    """(B, P) where each window's sub-sequences are among those computed followed by those complete."""
+    """(B, P) where each window's sub-sequences are among those computed followed by those complete; B may be 0."""
     kept: IntArray
     """(R + 1,) which are kept of the states computed followed by those kept before; the last is the state of zeros."""
-    after: dict[int, tuple[int, int]]
-    """Name of each sub-sequence kept -> its place in `kept`, and the steps done."""
+    after: Known
+    """What is kept then."""
+
+
+Parts = tuple[Part, ...]
+"""One run of the network: a part for each scale."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What a call computes: it depends on how the windows lie to each other and to those before, not on the time."""
 
-    parts: tuple[Part, ...]
-    next: dict[tuple[int, ...], Plan]
-    """The plans that came after this one, shared by all that keep the same: regular windows go round in them."""
+    runs: tuple[Parts, ...]
+    """Only the last gives positions. One before it makes up for what earlier windows did not begin."""
+    state: bytes
+    """What is kept, for comparison."""
 
 
-_REMEMBERED, _FOLLOWERS = 16, 8
-"""Plans whose followers are remembered, and followers of each: regular windows need a few, a plan takes some 100 kB."""
+@dataclass(frozen=True, eq=False)
+class _Goals:
+    """The sub-sequences of one scale that windows need or that later windows will need; arrays are (G,)."""
+
+    names: IntArray
+    """Ascending."""
+    steps: IntArray
+    """Steps to have been done of each."""
+    windows: IntArray
+    """A window that each lies in."""
+    needed: IntArray
+    """(B, P) numbers of those that the windows need."""
+
+
+_REMEMBERED = 64
+"""Plans, of some 50 kB: regular windows come to need the same few."""
+_WORTH = 500
+"""Steps of a GRU that take as long as one more run."""
 
 
 class Planner:
-    """Work out what windows have in common.
-
-    The name of a sub-sequence is how many rows before the end of the last window its first row lies.
-    """
+    """Work out what windows have in common."""
 
     def __init__(self, layout: SubSequences, stride: int) -> None:
         self._layout, self._stride, self._rows = layout, stride, layout.length * stride
-        self._nothing = Plan((), {})
-        self._futures: dict[tuple[Any, ...], dict[tuple[int, ...], Plan]] = {}
+        nobody = np.zeros(0, dtype=np.int64)
+        self._nothing = (Known(nobody, nobody),) * len(layout.scales)
+        # Each is found again by what it depends on.
+        self._plans: dict[tuple[bytes, tuple[int, ...], int, int], Plan] = {}
 
     def plan(self, before: Plan | None, ends: IntArray, advance: int, hop: int) -> Plan:
         """Return the plan for windows that end at `ends` (B,).
@@ -65,57 +94,113 @@ class Planner:
             before: what the states kept are of; None: there are none.
             ends: ascending.
             advance: rows from the end of the last window before to that of the last of these.
-            hop: rows to the end of the window that is to be expected next; 0: unknown.
+            hop: rows that the ends of windows lie apart, or a part of them; 0: unknown.
         """
-        if before is None or advance >= self._rows:
-            # After a gap nothing is in common, and how long it was tells nothing of the next window.
-            before, advance, hop = self._nothing, 0, hop if hop < self._rows else 0
-        key = (*(ends - ends[-1]).tolist(), advance, hop)
-        if key not in before.next:
-            if len(before.next) >= _FOLLOWERS:
-                before.next.clear()
-            before.next[key] = self._made(before, ends, advance, hop)
-        return before.next[key]
+        if advance >= self._rows:
+            # After a gap nothing is in common, however long it was.
+            before, advance = None, 0
+        key = (b"" if before is None else before.state, tuple((ends[-1] - ends).tolist()), advance, hop)
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            known = self._nothing if before is None else tuple(part.after for part in before.runs[-1])
+            plan = self._made(known, ends[-1] - ends, advance, hop)
+        self._plans[key] = plan
+        if len(self._plans) > _REMEMBERED:
+            del self._plans[next(iter(self._plans))]
+        return plan
 
-    def _made(self, before: Plan, ends: IntArray, advance: int, hop: int) -> Plan:
-        lags = (ends[-1] - ends).tolist()
-        kept = [part.after for part in before.parts] or [{}] * len(self._layout.scales)
-        parts = tuple(self._part(m, known, lags, advance, hop) for m, known in enumerate(kept))
-        if len(self._futures) >= _REMEMBERED:
-            self._futures.clear()
-        return Plan(parts, self._futures.setdefault(tuple(tuple(part.after.items()) for part in parts), {}))
+    def _made(self, known: tuple[Known, ...], lags: IntArray, advance: int, hop: int) -> Plan:
+        known = tuple(Known(each.names + advance, each.done) for each in known)
+        goals = [self._goals(m, each, lags, advance, hop) for m, each in enumerate(known)]
+        # A network computes as many steps of all its sub-sequences as the longest has: few long ones come first.
+        limit = advance // self._stride
+        late = [_lengths(each, before) > limit for each, before in zip(goals, known, strict=True)]
+        saved = sum(_padding(_lengths(goals[m], known[m]), late[m]) for m in range(len(goals)))
+        runs: list[Parts] = []
+        if saved > _WORTH:
+            runs.append(tuple(self._part(*these, lags) for these in zip(goals, known, late, strict=True)))
+            known = tuple(part.after for part in runs[0])
+        runs.append(tuple(self._part(each, before, None, lags) for each, before in zip(goals, known, strict=True)))
+        kept = [part.after for part in runs[-1]]
+        return Plan(tuple(runs), b"".join(array.tobytes() for each in kept for array in (each.names, -each.done)))
 
-    def _part(self, m: int, kept: dict[int, tuple[int, int]], lags: list[int], advance: int, hop: int) -> Part:
-        length, starts, stride = self._layout.scales[m], self._layout.starts[m], self._stride
-        known = {name + advance: place for name, place in kept.items()}
-        # What the windows need: name -> window in which it lies, and steps to have been done.
-        needed = [lag + self._rows - 1 - start * stride for lag in lags for start in starts]
-        goals = {name: (k // len(starts), length) for k, name in enumerate(needed)}
+    def _goals(self, m: int, known: Known, lags: IntArray, advance: int, hop: int) -> _Goals:
+        length, stride = self._layout.scales[m], self._stride
+        starts = lags[:, None] + self._rows - 1 - np.array(self._layout.starts[m]) * stride  # (B, P)
+        needed, firsts, inverse = np.unique(starts, return_index=True, return_inverse=True)
+        begun = np.zeros(0, dtype=np.int64)
         if hop and hop % stride == 0:
-            # What the windows after these will end with has begun already.
-            begun = range(length * stride - 1 - hop, -1, -hop)
-            goals |= {name: (len(lags) - 1, (name + 1) // stride) for name in begun}
-        new = [name for name, (_, goal) in goals.items() if known.get(name, (-1, 0))[1] < goal]
-        complete = [name for name in goals if name not in set(new)]
-        done = np.array([known.get(name, (-1, 0))[1] for name in new], dtype=np.int64)
-        windows = np.array([goals[name][0] for name in new], dtype=np.int64)
-        lengths = np.array([goals[name][1] for name in new], dtype=np.int64) - done
-        firsts = (self._rows - 1 - np.array(new, dtype=np.int64) + np.array(lags)[windows]) // stride + done
-        order = {name: k for k, name in enumerate([*new, *complete])}
-        states = {name: (k, goals[name][1]) for k, name in enumerate(new)}
-        states |= {name: (len(new) + row, steps) for name, (row, steps) in known.items() if name not in states}
-        # The next window begins later than the last of these. In one order, so that regular windows soon repeat a plan.
-        left = {name: states[name] for name in sorted(states) if name < self._rows - 1}
-        steps = np.minimum(firsts + np.arange(lengths.max(initial=0))[:, None], self._layout.length - 1)
-        return Part(
-            windows * self._layout.length + steps,
-            lengths.astype(np.int32),
-            np.array([known.get(name, (-1, 0))[0] for name in new], dtype=np.int64),
-            np.array([known[name][0] for name in complete], dtype=np.int64),
-            np.array([order[name] for name in needed], dtype=np.int64).reshape(len(lags), len(starts)),
-            np.array([*(row for row, _ in left.values()), -1], dtype=np.int64),
-            {name: (row, steps) for row, (name, (_, steps)) in enumerate(left.items())},
+            # What later windows will end with: it begins with these, or has begun.
+            begun = np.arange((length * stride - 1) % hop, length * stride - 1, hop)
+            begun = begun[(begun < advance + lags[0]) | _places(known, begun)[0]]
+        return _Goals(
+            np.concatenate([begun, needed]),
+            np.concatenate([(begun + 1) // stride, np.full(len(needed), length)]),
+            np.concatenate([np.full(len(begun), len(lags) - 1), firsts // starts.shape[1]]),
+            len(begun) + inverse.reshape(starts.shape),
         )
+
+    def _part(self, goals: _Goals, known: Known, late: npt.NDArray[np.bool_] | None, lags: IntArray) -> Part:
+        """Plan one run, that of the `late` ones among the goals alone, or the last."""
+        done, places = _done(goals, known)
+        new = done < goals.steps if late is None else late
+        complete = ~new if late is None else np.zeros_like(new)
+        order = np.zeros(len(new), dtype=np.int64)
+        order[new], order[complete] = np.arange(new.sum()), max(new.sum(), 1) + np.arange(complete.sum())
+        steps, windows = done[new], goals.windows[new]
+        firsts = (self._rows - 1 - goals.names[new] + lags[windows]) // self._stride + steps
+        lengths = goals.steps[new] - steps
+        offsets = np.arange(lengths.max(initial=0))[:, None]
+        rows = windows * self._layout.length + np.minimum(firsts + offsets, self._layout.length - 1)
+        origins = places[new]
+        if not new.any():
+            # ONNX Runtime's GRU ends the process where it is given no sequence.
+            rows, lengths, origins = np.zeros((1, 1), np.int64), np.ones(1, np.int64), np.array([-1])
+        after, kept = _left(goals, known, new, self._rows - 1 if late is None else None)
+        which = order[goals.needed] if late is None else np.zeros((0, goals.needed.shape[1]), dtype=np.int64)
+        return Part(rows, lengths.astype(np.int32), origins, places[complete], which, kept, after)
+
+
+def _left(goals: _Goals, known: Known, new: npt.NDArray[np.bool_], stop: int | None) -> tuple[Known, IntArray]:
+    """Return what is kept after a run that computed the `new`, and where it lies (Part.kept).
+
+    No later window has a sub-sequence of which the name is `stop` or above.
+    """
+    old = np.ones(len(known.names), dtype=np.bool_)
+    old[_places(known, goals.names[new])[1]] = False
+    names = np.concatenate([goals.names[new], known.names[old]])
+    done = np.concatenate([goals.steps[new], known.done[old]])
+    places = np.concatenate([np.arange(new.sum()), max(new.sum(), 1) + np.flatnonzero(old)])
+    order = np.argsort(names)
+    order = order[: None if stop is None else np.searchsorted(names, stop, sorter=order)]
+    return Known(names[order], done[order]), np.append(places[order], -1)
+
+
+def _places(known: Known, names: IntArray) -> tuple[npt.NDArray[np.bool_], IntArray]:
+    """Return which of the names are known, and the places of those that are."""
+    nearest = np.searchsorted(known.names, names)
+    found = np.append(known.names, -1)[nearest] == names
+    return found, nearest[found]
+
+
+def _done(goals: _Goals, known: Known) -> tuple[IntArray, IntArray]:
+    """Return the steps that are done of each goal, and its place among those known, or -1."""
+    found, nearest = _places(known, goals.names)
+    done, places = np.zeros_like(goals.names), np.full_like(goals.names, -1)
+    done[found], places[found] = known.done[nearest], nearest
+    return done, places
+
+
+def _lengths(goals: _Goals, known: Known) -> IntArray:
+    """Return the steps that are left of each goal."""
+    return goals.steps - _done(goals, known)[0]
+
+
+def _padding(lengths: IntArray, late: npt.NDArray[np.bool_]) -> int:
+    """Return how many steps a run of the `late` ones by themselves saves the others."""
+    others = lengths[~late & (lengths > 0)]
+    longest = int(lengths.max(initial=0))
+    return len(others) * (longest - int(others.max(initial=0))) if late.any() else 0
 
 
 _PLANNERS: WeakValueDictionary[tuple[SubSequences, int], Planner] = WeakValueDictionary()
