@@ -24,8 +24,10 @@ from mail_localization.types import FloatArray
 
 CONFIG = MagneticNnConfig
 
+_MATCHED = 100
+"""Recordings matched against the others, at most: all of a large survey would cost the square of its size."""
 _MOST = 12
-"""Recordings that tell how large the errors are."""
+"""Recordings that tell how honest the covariance is."""
 
 Sequences = tuple[npt.NDArray[np.float32], FloatArray]
 
@@ -53,18 +55,21 @@ def train(config: MagneticNnConfig, recordings: list[Path], out: Path, options: 
             f"{options.topics.mag} with a reference, at least 2 are needed to tell how well they "
             "match each other; record a second round"
         )
-    with tqdm(probes.items(), desc="matching", unit="recording", disable=None if options.progress else True) as bar:
-        errors = np.concatenate([_errors(path, part, survey, config.match.stride) for path, part in bar])
+    matched = _spread(probes, _MATCHED)
+    with tqdm(matched, desc="matching", unit="recording", disable=None if options.progress else True) as bar:
+        errors = np.concatenate([_errors(path, probes[path], survey, config.match.stride) for path in bar])
     card = model_card("magnetic_nn", config, errors, traces, validation, options.seed)
-    judged = [replayed(_matcher_without(path, survey, config), path, options.topics)[1] for path in _spread(probes)]
+    judged = [
+        replayed(_matcher_without(path, survey, config), path, options.topics)[1] for path in _spread(probes, _MOST)
+    ]
     sequences, positions = _joined(survey)
     save_model(out, with_calibration(card, judged), {"sequences": sequences, "positions": positions})
 
 
-def _spread(probes: dict[Path, Sequences]) -> list[Path]:
-    """Return some of the recordings, evenly spread: matching each against the others takes as long as reading it."""
+def _spread(probes: dict[Path, Sequences], most: int) -> list[Path]:
+    """Return `most` of the recordings at most, evenly spread."""
     paths = list(probes)
-    return [paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, _MOST).astype(int)).tolist()]
+    return [paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, most).astype(int)).tolist()]
 
 
 def _matcher_without(path: Path, survey: dict[Path, Sequences], config: MagneticNnConfig) -> WindowedLocalizer:

@@ -11,6 +11,7 @@ from mail_localization.errors import TrainingError
 from mail_localization.localizer import load_localizer
 from mail_localization.matching.magnetic_nn import MagneticNnConfig
 from mail_localization.models.artifact import load_model
+from mail_localization.training import magnetic_nn
 from mail_localization.training.magnetic_nn import train
 from mail_localization.training.options import TrainOptions
 
@@ -38,6 +39,16 @@ def test_covariance_is_the_second_moment_of_held_out_errors(tmp_path: Path) -> N
     assert card.covariance[1][1] == pytest.approx(0.05**2)
     assert card.covariance[0][0] > 0.05**2
     assert card.metrics["held_out"]["windows"] > 100
+
+
+def test_of_a_large_survey_some_recordings_tell_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write_survey(tmp_path, speeds=(1.0, 1.2, 1.1))
+    train(CONFIG, paths, tmp_path / "all", QUIET)
+    monkeypatch.setattr(magnetic_nn, "_MATCHED", 2)
+    train(CONFIG, paths, tmp_path / "some", QUIET)
+    windows = [load_model(tmp_path / name)[0].metrics["held_out"]["windows"] for name in ("all", "some")]
+    stored = [len(load_model(tmp_path / name)[1]["positions"]) for name in ("all", "some")]
+    assert windows[0] == stored[0] == stored[1] > windows[1] > windows[0] / 2, "all are kept, two of three matched"
 
 
 def test_one_recording_is_not_enough(tmp_path: Path) -> None:
