@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: `python -m bench [latency] [offline] [node] [fleet] [training]`."""
+"""Run all benchmarks, or those named: `python -m bench [latency] [offline] [node] [fleet] [training] [scaling]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("latency", "offline", "node", "fleet", "training")
+NAMES = ("latency", "offline", "node", "fleet", "training", "scaling")
 
 
 def main(names: list[str]) -> int:
