@@ -69,8 +69,14 @@ def run(scratch: Path) -> None:
     print(f"{device}, {torch.get_num_threads()} threads, batch {config.training.batch}, hidden {config.network.hidden}")
     # What training sets for itself; a loop that does not know of it pays for denormal gradients.
     torch.set_flush_denormal(True)
-    rates = {
-        "package": _rate(_model(config, None, device), _on_demand(windows, config), config),
+    threads = torch.get_num_threads()
+    package = _model(config, None, device)
+    package.grus.threads = threads
+    # As training does; the plain loops get the same number for their operations.
+    torch.set_num_threads(1)
+    rates = {"package": _rate(package, _on_demand(windows, config), config)}
+    torch.set_num_threads(threads)
+    rates |= {
         "plain loop, torch.nn.GRU": _rate(_model(config, CudnnGru, device), _stored(windows), config),
         "plain loop, paper's cell": _rate(_model(config, PlainGru, device), _stored(windows), config),
     }

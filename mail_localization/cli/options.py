@@ -54,8 +54,9 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network is trained"
     )
     parser.add_argument(
-        "--threads", type=positive_int, metavar="N", default=1, help="CPU threads; more only pay on an idle machine"
-    )
+        "--threads", type=positive_int, metavar="N", default=1,
+        help="CPU threads; mail uses more well, other methods on an idle machine only",
+    )  # fmt: skip
     add_cache_argument(parser)
     add_topic_arguments(parser)
 

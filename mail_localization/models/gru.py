@@ -43,14 +43,17 @@ class Gru(nn.Module):
 class Grus(nn.ModuleList):
     """Cells of their own for several sets of sequences, run side by side."""
 
+    threads: int | None = None
+    """CPU threads that share the work; None: as many as torch takes for an operation."""
+
     def forward(self, sequences: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Map sequences (T, C, M), one set for each cell, to last states (H, M)."""
         weights = list(self.parameters())  # gates and candidate of each cell
         if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
-            states: tuple[Tensor, ...] = _Scan.apply(len(self), *sequences, *weights)  # type: ignore[no-untyped-call]
+            states: tuple[Tensor, ...] = _Scan.apply(self.threads, len(self), *sequences, *weights)  # type: ignore[no-untyped-call]
             return states
         blocks = _blocks(sequences, weights)
-        return _joined(blocks, spread(_last_state, blocks, threads=_threads(blocks)))
+        return _joined(blocks, spread(_last_state, blocks, threads=_threads(blocks, self.threads)))
 
 
 class _Block(NamedTuple):
@@ -83,10 +86,10 @@ def _blocks(sequences: Sequence[Tensor], weights: Sequence[Tensor]) -> list[_Blo
     return blocks
 
 
-def _threads(blocks: Sequence[_Block]) -> int:
-    """Return how many threads blocks are worth: a few rows are not."""
+def _threads(blocks: Sequence[_Block], wanted: int | None) -> int:
+    """Return how many threads blocks are worth: a few rows are not worth a second."""
     large = blocks[0].x.device.type == "cpu" and max(block.x.shape[2] for block in blocks) >= 100
-    return torch.get_num_threads() if large else 1
+    return (wanted or torch.get_num_threads()) if large else 1
 
 
 def _joined(blocks: Sequence[_Block], parts: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -199,11 +202,11 @@ class _Scan(torch.autograd.Function):
     """The recurrences of several cells with their gradients with respect to the weights (not the inputs)."""
 
     @staticmethod
-    def forward(ctx: Any, cells: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, threads: int | None, cells: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         blocks = _blocks(tensors[:cells], tensors[cells:])
         tapes = [_take(block) for block in blocks]
-        ctx.blocks, ctx.tapes = blocks, tapes
-        return _joined(blocks, spread(_forward, blocks, tapes, threads=_threads(blocks)))
+        ctx.blocks, ctx.tapes, ctx.threads = blocks, tapes, _threads(blocks, threads)
+        return _joined(blocks, spread(_forward, blocks, tapes, threads=ctx.threads))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -211,13 +214,13 @@ class _Scan(torch.autograd.Function):
         ctx.blocks = ctx.tapes = None
         rows = [[block.x.shape[2] for block in blocks if block.cell == cell] for cell in range(len(grads))]
         parts = [part for grad, widths in zip(grads, rows, strict=True) for part in torch.split(grad, widths, dim=1)]
-        found = spread(_backward, blocks, tapes, parts, threads=_threads(blocks))
+        found = spread(_backward, blocks, tapes, parts, threads=ctx.threads)
         _give_back(blocks, tapes)
         weights = []
         for cell in range(len(grads)):
             pairs = [pair for block, pair in zip(blocks, found, strict=True) if block.cell == cell]
             weights += [torch.stack(each).sum(dim=0) for each in zip(*pairs, strict=True)]
-        return (None, *(None for _ in grads), *weights)
+        return (None, None, *(None for _ in grads), *weights)
 
 
 # Tapes of a finished backward pass serve the next forward pass: fresh pages would cost as much as the arithmetic.

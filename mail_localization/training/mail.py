@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from mail_localization.config import group
 from mail_localization.errors import ConfigError
 from mail_localization.models.mail import Mail
@@ -32,4 +34,12 @@ def train(config: MailConfig, recordings: list[Path], out: Path, options: TrainO
     Raises:
         TrainingError: too few recordings, none long enough, or `out` holds the checkpoint of another run.
     """
-    train_windowed("mail", lambda: Mail(config.network, config.window.length), config, recordings, out, options)
+
+    def make() -> Mail:
+        model = Mail(config.network, config.window.length)
+        # Its cells share the cores out; an operation that did so too would wait for each that other work has taken.
+        model.grus.threads = options.threads
+        torch.set_num_threads(1)
+        return model
+
+    train_windowed("mail", make, config, recordings, out, options)

@@ -23,7 +23,8 @@ class TrainOptions:
     device: str = "auto"
     """cpu, cuda, or auto (cuda where there is one)."""
     threads: int = 1
-    """CPU threads. A time step is too short to share well: beside other work, two threads wait more than they do."""
+    """CPU threads. Only mail shares whole sequences out; a time step of the others is too short to share well: beside
+    other work, two threads wait more than they do."""
     lstm1: Path | None = None
     """Folder of a pretrained LSTM1, for mmloc_plus; None trains it from scratch."""
     topics: Topics = field(default_factory=Topics)

@@ -71,6 +71,18 @@ def test_cache_makes_no_difference_but_to_the_time(
     assert len(list((tmp_path / "home" / "mail_localization").glob("*/*"))) == len(entries)
 
 
+def test_mail_ends_with_the_same_weights_whatever_the_threads(survey: Path) -> None:
+    config = survey.parent / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY))
+    weights = []
+    for threads in ("1", "3"):
+        out = survey.parent / threads
+        arguments = ["--method", "mail", "--config", str(config), "--threads", threads]
+        assert main(["train", "--bags", str(survey), "--out", str(out), *arguments]) == 0
+        weights.append((out / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
 def test_unknown_setting_names_file_and_nearest(survey: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = survey.parent / "bad.yaml"
     config.write_text("training: {learning_rat: 1.0}")
