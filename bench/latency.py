@@ -1,10 +1,11 @@
-"""Time per estimate on one core: MAIL's network by backend and engine, then every method from sample to estimate."""
+"""Time on one core: MAIL's network by engine, every method from sample to estimate, an update of those that match."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import torch
 
 from bench import site
 from mail_localization.data.recording import Recording
-from mail_localization.localizer import load_localizer
+from mail_localization.localizer import load_localizer, localizer_of
+from mail_localization.matching.map_filter import MapFilter
+from mail_localization.matching.sequences import MagneticMatcher
 from mail_localization.models.artifact import ModelCard, load_model
 from mail_localization.models.backend import NETWORK_FILE
 from mail_localization.models.exported.mail import graph
@@ -28,10 +31,11 @@ SETTLE = 20
 METHODS = ("mail", "jang", "mmloc_plus", "magicol", "maloc", "wifi_knn", "pdr", "magnetic_nn")
 ESTIMATES = 150
 """Calls of add that are measured for each method."""
+PARTICLES = 2000
 
 
 def run(scratch: Path) -> None:
-    """Print both tables."""
+    """Print the tables."""
     torch.set_num_threads(1)
     print(f"MAIL's network, window {LENGTH} x 3, hop {HOP}, six scales, one thread, ms (p50 / p99, ratio of medians)")
     for hidden in (32, 64, 128):
@@ -44,6 +48,46 @@ def run(scratch: Path) -> None:
         for backend in ("torch", "onnxruntime") if NETWORK_FILE in load_model(folder)[1] else ("auto",):
             p50, p99 = np.quantile(_adds(folder, test[0], backend), [0.5, 0.99])
             print(f"{method:14}{'-' if backend == 'auto' else backend:>14}{p50:9.2f}{p99:9.2f}", flush=True)
+
+    print("\none update of a method that matches, on a recording of that site, ms (p50 / p99)")
+    _updates(scratch, test[0])
+
+
+def _updates(scratch: Path, path: Path) -> None:
+    card, tensors = load_model(site.model(scratch, "magicol"))
+    localizer: Any = localizer_of(card, tensors)
+    with _timed(MagneticMatcher, "find") as (taken, found):
+        for _ in localizer.localize(Recording(path).samples(localizer.inputs)):
+            pass
+    windows = max(len(np.unique(match.positions, axis=0)) + match.other for match in found)
+    print("magicol, search of {:,} survey windows{:9.2f} /{:7.2f}".format(windows, *np.quantile(taken, [0.5, 0.99])))
+    card, tensors = load_model(site.model(scratch, "maloc"))
+    card.settings["filter"]["particles"] |= {"most": PARTICLES, "fewest": PARTICLES}
+    localizer = localizer_of(card, tensors)
+    with _timed(MapFilter, "advance") as (taken, _):
+        for _ in localizer.localize(Recording(path).samples(localizer.inputs)):
+            pass
+    p50, p99 = np.quantile(taken[1:], [0.5, 0.99])  # The first scatters several times as many.
+    print(f"maloc, a motion of {PARTICLES:,} particles     {p50:9.2f} /{p99:7.2f}", flush=True)
+
+
+@contextmanager
+def _timed(owner: type, name: str) -> Iterator[tuple[list[float], list[Any]]]:
+    """Note how long each call of a method takes, ms, and what it returns."""
+    method, taken, returned = getattr(owner, name), [], []
+
+    def timed(*args: Any) -> Any:
+        started = time.perf_counter()
+        result = method(*args)
+        taken.append((time.perf_counter() - started) * 1e3)
+        returned.append(result)
+        return result
+
+    setattr(owner, name, timed)
+    try:
+        yield taken, returned
+    finally:
+        setattr(owner, name, method)
 
 
 def _network(hidden: int) -> None:

@@ -67,8 +67,7 @@ class SequenceSearch:
         reach = np.pad(centred, ((self._band, self._band), (0, 0)), mode="edge")
         spans = np.lib.stride_tricks.sliding_window_view(reach, 2 * self._band + 1, axis=0)
         windows = self._rows[1:]
-        outside = np.maximum(windows - spans.max(axis=-1), spans.min(axis=-1) - windows)
-        np.maximum(outside, 0.0, out=outside)
+        outside = windows - windows.clip(spans.min(axis=-1), spans.max(axis=-1))
         return np.asarray(np.einsum("wnc,wnc->w", outside, outside))
 
     def _warped(self, centred: FloatArray, bounds: FloatArray, offsets: FloatArray, floor: float,
