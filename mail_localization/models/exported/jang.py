@@ -33,7 +33,11 @@ def graph(card: ModelCard, tensors: Tensors) -> bytes:
 
 
 class WholeWindows:
-    """The exported network over whole windows."""
+    """The exported network over whole windows.
+
+    Carried on side by side, as MAIL's sub-sequences are, the windows take as many steps in all, and ONNX Runtime's time
+    goes by steps: 2.4 instead of 3.0 ms at a hop of 25.
+    """
 
     def __init__(self, card: ModelCard, tensors: Tensors) -> None:
         with reading_tensors(card):

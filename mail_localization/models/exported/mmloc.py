@@ -85,7 +85,11 @@ def _shapes(config: MmlocModelConfig, weights: Tensors) -> dict[str, tuple[int, 
 
 
 class ExportedMmloc:
-    """The exported network of an MmlocPredictor."""
+    """The exported network of an MmlocPredictor, over whole windows.
+
+    Carried on side by side, as MAIL's sub-sequences are, LSTM1's and LSTM2's windows of 10 and 20 steps would take 0.12
+    instead of 0.22 ms, of an estimate's 2.8.
+    """
 
     def __init__(self, card: ModelCard, tensors: Tensors) -> None:
         with reading_tensors(card):
