@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +73,8 @@ def _entry(read: ReadWindows) -> Entry:
         "imu": windows.imu.rows, "imu_stops": windows.imu.stops, "mag": windows.mag.rows,
         "mag_stops": windows.mag.stops, "heard": windows.heard,
     }  # fmt: skip
-    names = _pack([*windows.levels, *read.scans], arrays)
+    told = [windows.levels[number] for number in range(len(windows.levels))]
+    names = _pack([*told, *read.scans], arrays)
     facts = {
         "info": read.info.to_json(), "counts": read.counts, "problems": dict(read.problems), "names": names,
         "lengths": [windows.imu.length, windows.mag.length], "scans": len(read.scans),
@@ -85,7 +84,7 @@ def _entry(read: ReadWindows) -> Entry:
 
 def _from_entry(entry: Entry) -> ReadWindows:
     arrays, facts = entry
-    levels = _unpack(arrays, facts["names"])
+    levels = _PackedLevels(facts["names"], arrays["address"], arrays["level"], np.cumsum(arrays["levels"]))
     count = len(levels) - facts["scans"]
     imu, mag = (
         RowWindows(arrays[name], arrays[f"{name}_stops"], length)
@@ -93,7 +92,7 @@ def _from_entry(entry: Entry) -> ReadWindows:
     )
     return ReadWindows(
         RecordingInfo.from_json(facts["info"]), reference_from(arrays),
-        WindowTable(arrays["t_ns"], imu, mag, levels[:count], arrays["heard"]), levels[count:],
+        WindowTable(arrays["t_ns"], imu, mag, levels, arrays["heard"]), [levels[k] for k in range(count, len(levels))],
         arrays["received_ns"], facts["counts"], Counter(facts["problems"]),
     )  # fmt: skip
 
@@ -108,10 +107,19 @@ def _pack(levels: Sequence[Levels], arrays: dict[str, Array]) -> list[str]:
     return list(number)
 
 
-def _unpack(arrays: dict[str, Array], names: Sequence[Any]) -> list[Levels]:
-    """Return what `_pack` was given."""
-    readings = zip(arrays["address"].tolist(), arrays["level"].tolist(), strict=True)
-    return [
-        {names[number]: level for number, level in itertools.islice(readings, count)}
-        for count in arrays["levels"].tolist()
-    ]
+@dataclass(frozen=True, eq=False)
+class _PackedLevels:
+    """Levels as `_pack` left them: a dictionary of each would take ten times the memory."""
+
+    names: Sequence[str]
+    address: Array
+    level: Array
+    stops: Array
+
+    def __len__(self) -> int:
+        return len(self.stops)
+
+    def __getitem__(self, number: int, /) -> Levels:
+        part = slice(self.stops[number - 1] if number else 0, self.stops[number])
+        addresses, levels = self.address[part].tolist(), self.level[part].tolist()
+        return {self.names[address]: level for address, level in zip(addresses, levels, strict=True)}

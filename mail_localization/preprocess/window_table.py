@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,16 @@ def joined(parts: Sequence[RowWindows[Number]], blank: npt.NDArray[Number]) -> R
     return RowWindows(np.concatenate([blank, *(part.rows for part in parts)]), np.concatenate(stops), len(blank))
 
 
+class LevelsByNumber(Protocol):
+    """Wi-Fi results, kept in whatever form."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, number: int, /) -> Levels:
+        """Return one of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class WindowTable:
     """Windows in order; iterating makes a ModalWindow of each, which holds views."""
@@ -68,7 +78,7 @@ class WindowTable:
     """(n,) stamps of the newest samples used."""
     imu: RowWindows[np.float64]
     mag: RowWindows[np.float64]
-    levels: Sequence[Levels]
+    levels: LevelsByNumber
     """What Wi-Fi told, each once."""
     heard: Indices
     """(n,) which of the levels."""
