@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,8 @@ def test_beyond_the_limit_what_was_not_used_for_longest_goes(cache, bag, monkeyp
     make = Maker()
     for number in range(2):
         cache.kept("rows", bag, {"number": number}, make)
+    for folder in cache.folder.iterdir():
+        os.utime(folder, (1, 1))
     cache.kept("rows", bag, {"number": 0}, make)  # used again
     monkeypatch.setattr(module, "LIMIT", 2 * sum(f.stat().st_size for f in next(cache.folder.iterdir()).iterdir()))
     cache.kept("rows", bag, {"number": 2}, make)
