@@ -2,14 +2,14 @@
 
 What a method states of itself (the spread of its particles, matches or heat map) orders its errors but is not their
 size. The variance of the errors is taken as a product of powers of two things that are known with every estimate:
-the size it states, and how far it lies from the estimates just before, beyond what can be walked in between.
+the size it states, and the way that estimates have been followed without a contradiction. To that is added the doubt
+whether it is the right place at all, which ends with the way: places that look alike seldom do so for long.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +19,18 @@ import numpy as np
 from mail_localization.errors import ModelError
 from mail_localization.types import FloatArray, PoseEstimate
 
-HORIZON = 8.0
-"""Estimates that an estimate is compared with are at most this old, s."""
+GAP = 8.0
+"""Time without estimates after which the next one starts anew, s."""
 WALK = 1.5
 """Speed at which two estimates may move apart without contradicting each other, m/s."""
-SOFT = 0.5
-"""Added to disagreements before their power is taken, m: below it they do not differ."""
+JUMP = 2.0
+"""Distance beyond it at which they do, m."""
+STRIDE = 1.0
+"""Time between the estimates whose distances make the way, s: what is shorter is jitter."""
+NEAR, FAR = 2.0, 32.0
+"""Ways, m, between which the errors change with the way: shorter and longer ones do not differ."""
+DOUBTFUL = 10.0
+"""Way after which half of the doubt about the place is left, m: a 16th after twice as far."""
 ROUND = 0.2
 """Share of the covariance that is the same in all directions, whatever the method states."""
 SMALLEST = 0.05
@@ -34,29 +40,49 @@ _LONGEST = 120
 """Longest lag at which errors are compared, s."""
 
 
-class Disagreement:
-    """How far each estimate lies from those just before it: a method that errs grossly seldom errs twice alike."""
+class Followed:
+    """The way that estimates have gone since they began, or jumped: what looks like the right place proves itself."""
 
     def __init__(self) -> None:
-        self._recent: deque[tuple[int, float, float]] = deque()
+        self.clear()
 
-    def clear(self) -> None:
-        """Forget all estimates."""
-        self._recent.clear()
+    def clear(self, way: float = 0.0) -> None:
+        """Forget all estimates; the next one has that way behind it, m: a long one, where it was told the place."""
+        self._last: tuple[int, float, float] | None = None
+        self._anchor = (0, 0.0, 0.0)
+        self._way = way
 
     def add(self, t_ns: int, position: FloatArray) -> float:
-        """Return the root mean square of what contradicts recent estimates, m; NaN where there are none."""
-        if self._recent and t_ns < self._recent[-1][0]:
-            self._recent.clear()
-        while self._recent and t_ns - self._recent[0][0] > HORIZON * 1e9:
-            self._recent.popleft()
+        """Return the way to this estimate, m: 0 where it contradicts the last one."""
         x, y = position.tolist()
-        squared = [
-            max(math.hypot(x - other_x, y - other_y) - WALK * (t_ns - other_ns) * 1e-9, 0.0) ** 2
-            for other_ns, other_x, other_y in self._recent
-        ]
-        self._recent.append((t_ns, x, y))
-        return math.sqrt(sum(squared) / len(squared)) if squared else math.nan
+        here = (t_ns, x, y)
+        if self._last is None:
+            self._anchor = here
+        elif not 0 <= _seconds(self._last, here) <= GAP or _beyond(self._last, here) > JUMP:
+            self._anchor, self._way = here, 0.0
+        elif _seconds(self._anchor, here) >= STRIDE:
+            self._way += _distance(self._anchor, here)
+            self._anchor = here
+        self._last = here
+        return self._way
+
+
+def _seconds(a: tuple[int, float, float], b: tuple[int, float, float]) -> float:
+    return (b[0] - a[0]) * 1e-9
+
+
+def _distance(a: tuple[int, float, float], b: tuple[int, float, float]) -> float:
+    return math.hypot(b[1] - a[1], b[2] - a[2])
+
+
+def _beyond(a: tuple[int, float, float], b: tuple[int, float, float]) -> float:
+    """Return how much farther apart two estimates are than can be walked, m."""
+    return _distance(a, b) - WALK * _seconds(a, b)
+
+
+def doubtful(ways: FloatArray) -> FloatArray:
+    """Return how much of the doubt about the place is left (n,), 1 to 0, after ways (n,), m."""
+    return np.asarray(0.5 ** np.square(ways / DOUBTFUL))
 
 
 @dataclass(frozen=True)
@@ -64,17 +90,13 @@ class Calibration:
     """What a model card says of the errors, applied to every estimate."""
 
     stddev: float
-    """Standard deviation of the errors along each axis, m, where size and disagreement are as usual."""
+    """Standard deviation of the errors along each axis, m, where size and way are as usual."""
     size: float
     """Usual standard deviation that the method states, m."""
     size_power: float
     """Power of the stated variance with which that of the errors grows: 0 where it tells nothing, 1 in proportion."""
     least_size: float
     """Smallest standard deviation stated on the recordings used: below it nothing is known, m."""
-    disagreement: float
-    """Usual disagreement, m."""
-    disagreement_power: float
-    """Power of the disagreement squared with which the variance of the errors grows."""
     correlation_time: float
     """Time over which errors are alike, s: two estimates closer than that are one piece of evidence."""
     samples: float
@@ -83,6 +105,12 @@ class Calibration:
     """Names of the recordings used."""
     steady: float = 0.25
     """Share of the covariance that errors had which last; the rest is room, and errors that jump: odometry tells."""
+    way: float = DOUBTFUL
+    """Usual way followed without contradiction, m."""
+    way_power: float = 0.0
+    """Power of the way squared with which the variance of the errors shrinks."""
+    doubt: float = 0.0
+    """Standard deviation, m, that is added (in squares) where no way has been followed yet: it may be elsewhere."""
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Calibration | None:
@@ -94,11 +122,12 @@ class Calibration:
         if not mapping:
             return None
         try:
-            names = [field.name for field in dataclasses.fields(cls) if field.name != "recordings"]
-            # Folders of earlier versions do not tell what is steady.
-            figures = {name: float({"steady": cls.steady, **mapping}[name]) for name in names}
+            fields = [field for field in dataclasses.fields(cls) if field.name != "recordings"]
+            # Folders of earlier versions do not tell what has a default.
+            figures = {field.name: float(mapping.get(field.name, field.default)) for field in fields}
             for name, value in figures.items():
-                least, most = (0.0, 10.0) if name.endswith("_power") else (1e-9, 1.0 if name == "steady" else 1e9)
+                least = 0.0 if name.endswith("_power") or name == "doubt" else 1e-9
+                most = 10.0 if name.endswith("_power") else 1.0 if name == "steady" else 1e9
                 if not least <= value <= most:
                     raise ValueError(f"{name} is {value!r}")
             return cls(**figures, recordings=tuple(map(str, mapping.get("recordings", ()))))
@@ -109,19 +138,22 @@ class Calibration:
         """Return what `from_mapping` reads."""
         return {**dataclasses.asdict(self), "recordings": list(self.recordings)}
 
-    def variances(self, sizes: FloatArray, disagreements: FloatArray) -> FloatArray:
-        """Return the variance (n,) of the errors along an axis, m^2, by stated sizes (n,) and disagreements (n,), m."""
-        usual = np.where(np.isnan(disagreements), self.disagreement, disagreements)
+    def variances(self, sizes: FloatArray, ways: FloatArray) -> FloatArray:
+        """Return the variance (n,) of the errors along an axis, m^2, by stated sizes (n,) and ways (n,), m."""
+        return self._nearby(sizes, ways) + np.asarray(self.doubt**2 * doubtful(ways))
+
+    def _nearby(self, sizes: FloatArray, ways: FloatArray) -> FloatArray:
+        """Return the same without the doubt about the place."""
         logs = self.size_power * np.log(np.maximum(sizes, self.least_size) / self.size)
-        logs = logs + self.disagreement_power * np.log((usual + SOFT) / (self.disagreement + SOFT))
+        logs = logs + self.way_power * np.log((self.way + NEAR) / (np.minimum(ways, FAR) + NEAR))
         return np.asarray(self.stddev**2 * np.exp(2.0 * logs))
 
-    def applied(self, estimate: PoseEstimate, disagreement: float) -> PoseEstimate:
-        """Return the estimate with a covariance of the size that its errors have."""
-        stated = estimate.covariance[None]
+    def applied(self, estimate: PoseEstimate, way: float) -> PoseEstimate:
+        """Return the estimate with a covariance of the size that its errors have; a mode's is that if it is the one."""
+        stated, ways = estimate.covariance[None], np.array([way])
         size = sizes(stated)
-        variance = float(self.variances(size, np.array([disagreement]))[0])
-        factor = variance / float(size[0]) ** 2
+        variance = float(self.variances(size, ways)[0])
+        factor = float(self._nearby(size, ways)[0]) / float(size[0]) ** 2
         modes = tuple(dataclasses.replace(mode, covariance=factor * mode.covariance) for mode in estimate.modes)
         return dataclasses.replace(estimate, covariance=variance * shapes(stated)[0], modes=modes)
 

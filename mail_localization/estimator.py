@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from mail_localization.calibration import Calibration, Disagreement
+from mail_localization.calibration import Calibration, Followed
 from mail_localization.types import ImuSample, MagneticSample, OdometrySample, PoseEstimate, Sample, WifiScan
 
 STREAMS: dict[type[Sample], str] = {
@@ -28,7 +28,7 @@ class Estimator(ABC):
     """How large the errors are; None leaves every covariance as the method states it."""
 
     def __init__(self) -> None:
-        self._disagreement = Disagreement()
+        self._followed = Followed()
 
     @property
     @abstractmethod
@@ -68,14 +68,14 @@ class Estimator(ABC):
 
     def reset(self) -> None:
         """Forget all samples, as after a jump in time or a new start; the counters stay."""
-        self._disagreement.clear()
+        self._followed.clear()
         self._reset()
 
     def _calibrated(self, estimate: PoseEstimate) -> PoseEstimate:
         """Make the covariance honest; every estimate passes here once, in the order in which they are given."""
         if self.calibration is None:
             return estimate
-        return self.calibration.applied(estimate, self._disagreement.add(estimate.t_ns, estimate.position))
+        return self.calibration.applied(estimate, self._followed.add(estimate.t_ns, estimate.position))
 
     @abstractmethod
     def _reset(self) -> None:

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from mail_localization.calibration import SOFT, WALK, Calibration, Disagreement
+from mail_localization.calibration import FAR, GAP, JUMP, NEAR, WALK, Calibration, Followed
 from mail_localization.errors import ModelError
 from mail_localization.types import Mode, PoseEstimate
 
 SECOND_NS = 1_000_000_000
 KNOWN = Calibration(
-    stddev=2.0, size=1.0, size_power=1.0, least_size=0.5, disagreement=0.5, disagreement_power=1.0,
-    correlation_time=6.0, samples=20.0, recordings=("walk_0",),
+    stddev=2.0, size=1.0, size_power=1.0, least_size=0.5, correlation_time=6.0, samples=20.0, recordings=("walk_0",),
+    way=FAR, way_power=1.0,
 )  # fmt: skip
 
 
@@ -23,25 +23,35 @@ def estimate(stddev: float) -> PoseEstimate:
 
 
 def test_usual_estimate_gets_the_usual_error() -> None:
-    found = KNOWN.applied(estimate(1.0), disagreement=0.5)
+    found = KNOWN.applied(estimate(1.0), way=FAR)
     np.testing.assert_allclose(found.covariance, 4.0 * np.eye(2))
     np.testing.assert_allclose(found.modes[0].covariance, 4.0 * np.eye(2))
 
 
 @pytest.mark.parametrize(("stated", "stddev"), [(3.0, 6.0), (0.5, 1.0), (0.01, 1.0)])
 def test_error_grows_with_the_stated_size_but_is_never_below_what_was_seen(stated: float, stddev: float) -> None:
-    found = KNOWN.applied(estimate(stated), disagreement=math.nan)
+    found = KNOWN.applied(estimate(stated), way=2 * FAR)
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), stddev)
 
 
-def test_error_grows_with_the_disagreement() -> None:
-    found = KNOWN.applied(estimate(1.0), disagreement=2 * (0.5 + SOFT) - SOFT)
+def test_error_shrinks_with_the_way_followed() -> None:
+    found = KNOWN.applied(estimate(1.0), way=(FAR + NEAR) / 2 - NEAR)
     np.testing.assert_allclose(found.covariance, 16.0 * np.eye(2))
+
+
+@pytest.mark.parametrize(("way", "added"), [(0.0, 1.0), (10.0, 0.5), (20.0, 0.0625)])
+def test_doubt_about_the_place_ends_with_the_way(way: float, added: float) -> None:
+    sure = dataclasses.replace(KNOWN, way_power=0.0)
+    doubting = dataclasses.replace(sure, doubt=30.0)
+    before, after = sure.applied(estimate(1.0), way), doubting.applied(estimate(1.0), way)
+    np.testing.assert_allclose(after.covariance - before.covariance, 900.0 * added * np.eye(2), rtol=1e-3)
+    # It is a doubt between places: a mode is one of them.
+    np.testing.assert_array_equal(after.modes[0].covariance, before.modes[0].covariance)
 
 
 def test_collapsed_covariance_is_rounded_and_keeps_its_direction() -> None:
     flat = dataclasses.replace(estimate(1.0), covariance=np.diag([2.0, 1e-9]))
-    covariance = KNOWN.applied(flat, 0.5).covariance
+    covariance = KNOWN.applied(flat, FAR).covariance
     np.testing.assert_allclose(np.trace(covariance), 8.0)
     assert covariance[0, 0] > 5 * covariance[1, 1] > 0.5
 
@@ -51,20 +61,39 @@ def test_filter_counts_estimates_within_the_correlation_time_as_one() -> None:
     assert KNOWN.independent(rate_hz=0.1) == 1.0
 
 
-def test_walking_is_no_disagreement_and_a_jump_is() -> None:
-    apart = Disagreement()
-    assert math.isnan(apart.add(0, np.zeros(2)))
-    assert apart.add(SECOND_NS, np.array([0.9 * WALK, 0.0])) == 0.0
-    # 10 m and 10 - 0.9 WALK m away, with two and one seconds to walk.
-    expected = math.hypot(10 - 2 * WALK, 10 - 1.9 * WALK) / math.sqrt(2)
-    assert apart.add(2 * SECOND_NS, np.array([10.0, 0.0])) == pytest.approx(expected)
+def test_walking_makes_way_and_a_jump_ends_it() -> None:
+    followed = Followed()
+    assert [followed.add(k * SECOND_NS, np.array([WALK * k, 0.0])) for k in range(4)] == [0.0, 1.5, 3.0, 4.5]
+    here = np.array([3 * WALK, 0.0])
+    assert followed.add(4 * SECOND_NS, here + np.array([0.0, 0.9 * (WALK + JUMP)])) > 4.5
+    assert followed.add(5 * SECOND_NS, here - np.array([0.0, 1.1 * (WALK + JUMP)])) == 0.0
 
 
-def test_old_estimates_and_those_of_another_time_do_not_count() -> None:
-    apart = Disagreement()
-    apart.add(0, np.zeros(2))
-    assert math.isnan(apart.add(9 * SECOND_NS, np.array([50.0, 0.0])))
-    assert math.isnan(apart.add(SECOND_NS, np.array([99.0, 0.0])))
+def test_standing_makes_no_way_however_the_estimates_tremble() -> None:
+    followed, rng = Followed(), np.random.default_rng(0)
+    ways = [followed.add(k * SECOND_NS // 50, 0.02 * rng.standard_normal(2)) for k in range(500)]
+    assert ways[-1] < 0.5
+
+
+def test_place_that_was_told_needs_no_way() -> None:
+    followed = Followed()
+    followed.clear(FAR)
+    ways = [followed.add(k * SECOND_NS, np.array([float(x), 0.0])) for k, x in enumerate((0, 1, 9))]
+    assert ways == [FAR, FAR + 1, 0.0]
+
+
+@pytest.mark.parametrize("t_ns", [int((GAP + 1) * SECOND_NS), -SECOND_NS])
+def test_way_begins_anew_after_a_gap_or_in_another_time(t_ns: int) -> None:
+    followed = Followed()
+    assert [followed.add(k * SECOND_NS, np.array([float(k), 0.0])) for k in range(-1, 1)] == [0.0, 1.0]
+    assert followed.add(t_ns, np.zeros(2)) == 0.0
+
+
+def test_earlier_folders_are_read_without_way_and_doubt() -> None:
+    mapping = {name: value for name, value in KNOWN.to_mapping().items() if name not in ("way", "way_power", "doubt")}
+    earlier = Calibration.from_mapping(mapping | {"disagreement": 0.5, "disagreement_power": 1.0})
+    assert earlier is not None
+    np.testing.assert_allclose(earlier.applied(estimate(1.0), way=0.0).covariance, 4.0 * np.eye(2))
 
 
 def test_card_keeps_it_and_an_empty_card_has_none() -> None:
@@ -78,6 +107,7 @@ def test_card_keeps_it_and_an_empty_card_has_none() -> None:
         {"stddev": 0.0},
         {"size": math.nan},
         {"size_power": -1.0},
+        {"doubt": -1.0},
         {"samples": "many"},
         {"least_size": None},
         {"samples": 10**400},

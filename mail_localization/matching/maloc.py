@@ -8,6 +8,7 @@ from collections import Counter, deque
 
 import numpy as np
 
+from mail_localization.calibration import FAR
 from mail_localization.config import Settings, group, setting
 from mail_localization.errors import ConfigError
 from mail_localization.estimator import Estimator
@@ -114,7 +115,7 @@ class MaLoc(Estimator):
 
     def start_at(self, t_ns: int, position: FloatArray, stddev: float) -> None:
         """Start anew from a given position (2,) in `map`, m, of that standard deviation, m, per axis."""
-        self._disagreement.clear()
+        self._followed.clear(FAR)
         self._restart()
         self._filter.start_at(position, stddev)
         self._converged = True

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mail_localization.calibration import FAR
 from mail_localization.config import Settings, group, setting
 from mail_localization.estimator import STREAMS, Estimator
 from mail_localization.models.artifact import ModelCard, Tensors, reading_tensors
@@ -98,7 +99,7 @@ class Pdr(Estimator):
             stddev: of each axis, m.
             course: direction of travel then, in `map`, where it is known, rad.
         """
-        self._disagreement.clear()
+        self._followed.clear(FAR)
         self.reckoning.begin(np.array(position, dtype=np.float64), max(stddev, 0.01) ** 2 * np.eye(2), course)
         self._from_ns, self._due_ns = t_ns, None
 

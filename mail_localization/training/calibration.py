@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from mail_localization.calibration import SMALLEST, SOFT, Calibration, correlation_time, shapes, sizes
+from mail_localization.calibration import FAR, NEAR, SMALLEST, Calibration, correlation_time, doubtful, shapes, sizes
 from mail_localization.errors import TrainingError
 from mail_localization.models.artifact import ModelCard
 from mail_localization.types import FloatArray
 
 LEVELS = (0.5, 0.9, 0.95)
 """Probabilities whose covariance ellipses are checked."""
-_PRIOR = 0.7
-"""Standard deviation of the powers before anything is seen: few independent errors leave them near 0."""
+_PRIOR = (0.5, 0.25)
+"""Powers of the stated size and of the way before anything is seen: those usual at the sites of the public datasets."""
+_PRIOR_STDDEV = 0.5
 _STEEPEST = 2.0
 _FEWEST = 2.0
 """Independent errors that are assumed at least: of a single one, no inflation makes a calibration."""
@@ -39,13 +40,15 @@ class Judged:
     """(n, 2) estimate less reference, m."""
     covariances: FloatArray
     """(n, 2, 2) as the method states them, m^2."""
-    disagreements: FloatArray
-    """(n,) of each estimate with those before it, m; NaN where there are none."""
+    ways: FloatArray
+    """(n,) way that each estimate has been followed without contradiction, m."""
+    places: FloatArray
+    """(n, 2) the reference, m."""
     device: str = ""
 
     def part(self, chosen: slice) -> Judged:
         """Return some of the seconds."""
-        parts = (self.offsets[chosen], self.covariances[chosen], self.disagreements[chosen])
+        parts = (self.offsets[chosen], self.covariances[chosen], self.ways[chosen], self.places[chosen])
         return Judged(self.name, *parts, self.device)
 
     @property
@@ -66,7 +69,7 @@ class Judged:
         if calibration is None:
             whitened = np.linalg.solve(self.covariances, self.offsets[:, :, None])[:, :, 0]
             return np.asarray((self.offsets * whitened).sum(axis=1))
-        return self.relative / calibration.variances(sizes(self.covariances), self.disagreements)
+        return self.relative / _variance(self, calibration)
 
 
 def with_calibration(card: ModelCard, judged: Sequence[Judged]) -> ModelCard:
@@ -91,7 +94,7 @@ def fitted(judged: Sequence[Judged]) -> Calibration:
     The powers maximise a Gaussian likelihood. The scale is that of squared errors which had no part in their powers:
     each recording, or each part of a single one, is judged by the powers of the others (cross-conformal prediction,
     Vovk 2015). What is scaled is the second moment, which a Kalman filter takes: it brings the mean NEES to 2 however
-    heavy the tails. `room` is then left for there being few errors to learn from.
+    heavy the tails. `_doubt` is added first, and `room` is then left for there being few errors to learn from.
 
     Raises:
         TrainingError: there are no errors.
@@ -102,15 +105,19 @@ def fitted(judged: Sequence[Judged]) -> Calibration:
             "no estimate has a reference in the recordings, so the size of the errors cannot be told; give longer "
             "recordings, or others"
         )
-    usual = _usual(judged)
+    usual, doubt = _usual(judged), _doubt(judged)
     shaped = _shaped(judged, usual)
-    seconds = correlation_time([part.offsets / np.sqrt(_variance(part, shaped))[:, None] for part in judged])
-    pairs = _folds(judged) or [(judged, judged)]
-    ratios = [part.nees(_shaped(others, usual)) for others, held in pairs for part in held]
-    samples = _independent(ratios, seconds)
-    # A model calibrated on its own training recordings may have no errors at all.
-    stddev = max(math.sqrt(0.5 * room(samples) * float(np.concatenate(ratios).mean())), SMALLEST)
-    found = dataclasses.replace(shaped, stddev=stddev, correlation_time=seconds, samples=samples)
+    folds = [(_shaped(others, usual), held) for others, held in _folds(judged) or [(judged, judged)]]
+    pairs = [(part, one) for one, held in folds for part in held]
+    stddev = _scale(pairs, doubt)
+    scaled = [(part, dataclasses.replace(one, stddev=stddev, doubt=doubt)) for part, one in pairs]
+    found = dataclasses.replace(shaped, stddev=stddev, doubt=doubt)
+    seconds = correlation_time([part.offsets / np.sqrt(_variance(part, found))[:, None] for part in judged])
+    samples = _independent([part.nees(one) for part, one in scaled], seconds)
+    wider = math.sqrt(room(samples))
+    found = dataclasses.replace(
+        found, stddev=wider * stddev, doubt=wider * doubt, correlation_time=seconds, samples=samples
+    )
     steady = 0.5 * float(np.concatenate([part.steady.nees(found) for part in judged]).mean())
     return dataclasses.replace(found, steady=min(max(steady, 1e-9), 1.0))
 
@@ -128,7 +135,8 @@ def room(samples: float) -> float:
 
 def cross_validated(judged: Sequence[Judged]) -> dict[str, Any]:
     """Return NEES and coverage on each recording by the others, or on each part of a single one by the others."""
-    return figures([part.nees(fitted(others)) for others, held in _folds(judged) for part in held])
+    folds = [(fitted(others), held) for others, held in _folds(judged)]
+    return figures([part.nees(one) for one, held in folds for part in held])
 
 
 def figures(ratios: Sequence[FloatArray]) -> dict[str, Any]:
@@ -174,16 +182,49 @@ def _independent(ratios: Sequence[FloatArray], seconds: float) -> float:
     return max(min(lengths, 1.0 / max(relative, 1e-9)), 1.0)
 
 
+def _doubt(judged: Sequence[Judged]) -> float:
+    """Return the standard deviation of the errors, m, where a method starts or jumps, as far as it is not refuted.
+
+    Either a method's first places are of those that look alike here, or they are not: at even odds before anything is
+    seen, halved by every independent error that was seen where little way had been followed. (If it was a gross one,
+    the scale and the power of the way know.) Such a place has nothing to do with the true one: it is as far from it
+    as any estimate from any reference.
+    """
+    seen = sum(float(doubtful(part.ways).sum()) for part in judged)
+    odds = 0.5 ** (seen / correlation_time([part.offsets for part in judged]))
+    places = np.concatenate([part.places for part in judged])
+    told = places + np.concatenate([part.offsets for part in judged])
+    apart = float((told.var(axis=0) + places.var(axis=0) + (told.mean(axis=0) - places.mean(axis=0)) ** 2).mean())
+    return math.sqrt(odds / (1.0 + odds) * apart)
+
+
+def _scale(pairs: Sequence[tuple[Judged, Calibration]], doubt: float) -> float:
+    """Return the standard deviation, m, with which calibrations of scale 1, and the doubt, give a mean NEES of 2."""
+    from scipy.optimize import brentq
+
+    errors = np.concatenate([0.5 * part.relative for part, _ in pairs])
+    shaped = np.concatenate([_variance(part, one) for part, one in pairs])
+    added = doubt**2 * np.concatenate([doubtful(part.ways) for part, _ in pairs])
+
+    def excess(log: float) -> float:
+        return float((errors / (math.exp(log) * shaped + added)).mean()) - 1.0
+
+    # A model calibrated on its own training recordings may have no errors at all.
+    least = 2.0 * math.log(SMALLEST)
+    if excess(least) <= 0.0:
+        return SMALLEST
+    return math.exp(0.5 * brentq(excess, least, math.log(float((errors / shaped).mean())) + 1e-6))
+
+
 def _usual(judged: Sequence[Judged]) -> Calibration:
-    """Return a calibration of scale 1 that leaves size and disagreement out."""
+    """Return a calibration of scale 1 that leaves size, way and doubt out."""
     stated = sizes(np.concatenate([part.covariances for part in judged]))
-    disagreements = np.concatenate([part.disagreements for part in judged])
-    known = disagreements[np.isfinite(disagreements)]
+    ways = np.concatenate([part.ways for part in judged])
     least = max(float(stated.min()), SMALLEST)
     return Calibration(
         stddev=1.0, size=_middle(np.maximum(stated, least)), size_power=0.0, least_size=least,
-        disagreement=max(_middle(known + SOFT) - SOFT, 1e-3) if len(known) else SOFT, disagreement_power=0.0,
         correlation_time=1.0, samples=1.0, recordings=tuple(part.name for part in judged),
+        way=_middle(np.minimum(ways, FAR) + NEAR) - NEAR + 1e-6,
     )  # fmt: skip
 
 
@@ -191,7 +232,7 @@ def _shaped(judged: Sequence[Judged], usual: Calibration) -> Calibration:
     """Return the calibration of scale 1 with the powers that errors teach; its usual variance stays the same."""
     count = sum(len(part.offsets) for part in judged) / correlation_time([part.offsets for part in judged])
     powers = _powers(judged, usual, max(count, _FEWEST))
-    return dataclasses.replace(usual, size_power=powers[0], disagreement_power=powers[1])
+    return dataclasses.replace(usual, size_power=powers[0], way_power=powers[1])
 
 
 def _middle(values: FloatArray) -> float:
@@ -200,22 +241,22 @@ def _middle(values: FloatArray) -> float:
 
 
 def _variance(part: Judged, calibration: Calibration) -> FloatArray:
-    return calibration.variances(sizes(part.covariances), part.disagreements)
+    return calibration.variances(sizes(part.covariances), part.ways)
 
 
 def _powers(judged: Sequence[Judged], usual: Calibration, samples: float) -> tuple[float, float]:
-    """Return the powers of the stated size and of the disagreement, by penalised likelihood."""
+    """Return the powers of the stated size and of the way, by penalised likelihood."""
     from scipy.optimize import minimize
 
     relative = np.concatenate([part.relative for part in judged]) + SMALLEST**2
-    alone = (dataclasses.replace(usual, size_power=1.0), dataclasses.replace(usual, disagreement_power=1.0))
+    alone = (dataclasses.replace(usual, size_power=1.0), dataclasses.replace(usual, way_power=1.0))
     bases = np.stack([np.concatenate([np.log(_variance(part, one)) for part in judged]) for one in alone])
 
     def loss(powers: FloatArray) -> float:
         logs = powers @ bases
         # With the best scale for these powers, the likelihood is its logarithm and the mean log variance.
         scale = np.log(np.mean(0.5 * relative * np.exp(-logs)))
-        return float(scale + logs.mean() + 0.5 * np.square(powers / _PRIOR).sum() / samples)
+        return float(scale + logs.mean() + 0.5 * np.square((powers - _PRIOR) / _PRIOR_STDDEV).sum() / samples)
 
-    found = minimize(loss, np.full(2, 0.3), bounds=[(0.0, _STEEPEST)] * 2).x
+    found = minimize(loss, np.array(_PRIOR), bounds=[(0.0, _STEEPEST)] * 2).x
     return float(found[0]), float(found[1])

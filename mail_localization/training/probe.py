@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mail_localization.calibration import Disagreement
+from mail_localization.calibration import FAR, Followed
 from mail_localization.data.association import Estimates, newest_estimates, reference_instants
 from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.reference import Reference
 from mail_localization.data.splits import hold_out, separated
 from mail_localization.errors import TrainingError
 from mail_localization.estimator import Estimator
-from mail_localization.localizer import START_STDDEV, localizer_of, told_where
+from mail_localization.localizer import START_STDDEV, Startable, localizer_of, told_where
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, save_model
 from mail_localization.training.calibration import Judged, with_calibration
 from mail_localization.training.options import TrainOptions
@@ -107,19 +107,25 @@ def replayed(localizer: Estimator, path: Path, topics: Topics, start: bool = Fal
     estimates = list(localizer.localize(samples))
     truth = reference.at(np.array([estimate.t_ns for estimate in estimates], dtype=np.int64))
     offsets = np.array([estimate.position for estimate in estimates]).reshape(-1, 2) - truth
-    return offsets[np.isfinite(offsets).all(axis=1)], _judged(recording, estimates, reference)
+    told = start and isinstance(localizer, Startable)
+    return offsets[np.isfinite(offsets).all(axis=1)], _judged(recording, estimates, reference, told)
 
 
-def _judged(recording: Recording, poses: list[PoseEstimate], reference: Reference) -> Judged:
+def _judged(recording: Recording, poses: list[PoseEstimate], reference: Reference, told: bool) -> Judged:
     """Take the newest estimate at every second of the reference, as the evaluator does."""
-    estimates, disagreement = Estimates.from_poses(poses), Disagreement()
-    apart = [disagreement.add(int(t_ns), xy) for t_ns, xy in zip(estimates.t_ns, estimates.position, strict=True)]
+    estimates, followed = Estimates.from_poses(poses), Followed()
+    if told:
+        followed.clear(FAR)
+    ways = [followed.add(int(t_ns), xy) for t_ns, xy in zip(estimates.t_ns, estimates.position, strict=True)]
     instants = reference_instants(reference)
     newest = newest_estimates(instants, estimates.t_ns)
     chosen = newest[newest >= 0]
-    offsets = estimates.position[chosen] - reference.at(instants[newest >= 0])
-    disagreements = np.array(apart, dtype=np.float64)[chosen]
-    return Judged(recording.name, offsets, estimates.covariance[chosen], disagreements, recording.info.device)
+    places = reference.at(instants[newest >= 0])
+    offsets = estimates.position[chosen] - places
+    return Judged(
+        recording.name, offsets, estimates.covariance[chosen], np.array(ways, dtype=np.float64)[chosen], places,
+        recording.info.device,
+    )  # fmt: skip
 
 
 def calibrated(card: ModelCard, tensors: Tensors, recordings: list[Path], options: TrainOptions) -> ModelCard:

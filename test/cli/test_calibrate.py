@@ -19,7 +19,7 @@ from mail_localization.types import MagneticSample
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
     folder = tmp_path_factory.mktemp("site")
-    walks = write_survey(folder, speeds=(1.0, 1.2, 1.1, 0.9), seconds=20.0)
+    walks = write_survey(folder, speeds=(1.0, 1.2, 1.1, 0.9, 1.05, 0.95), seconds=20.0)
     config = MagneticNnConfig.from_mapping({"window": {"length": 100, "hop": 10}})
     train(config, walks[:2], folder / "model", TrainOptions(progress=False))
     return folder / "model", walks
@@ -32,7 +32,7 @@ def test_covariance_becomes_that_of_the_given_recordings(
     own = shutil.copytree(model, tmp_path / "model")
     assert main(["calibrate", str(own), "--bags", *map(str, walks[2:])]) == 0
     told = capsys.readouterr()
-    assert "2 recordings" in told.out
+    assert "4 recordings" in told.out
     assert "each recording by the others: mean NEES" in told.out
     assert "warning" not in told.err
     card, _ = load_model(own)

@@ -30,7 +30,7 @@ def calibrated(stddev: float) -> Beacon:
     """A beacon whose errors are known to last, and to be as large as it states."""
     beacon = Beacon(stddev)
     beacon.calibration = Calibration(
-        stddev=stddev, size=stddev, size_power=1.0, least_size=0.1, disagreement=0.5, disagreement_power=0.0,
+        stddev=stddev, size=stddev, size_power=1.0, least_size=0.1,
         correlation_time=40.0, samples=10.0, steady=1.0,
     )  # fmt: skip
     return beacon

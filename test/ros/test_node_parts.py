@@ -148,7 +148,7 @@ def test_covariance_for_a_filter_counts_alike_errors_once(start) -> None:
     bench = start(min_position_stddev=0.001)
     bench.node.trigger_deactivate()
     bench.node.session._inner.calibration = Calibration(
-        stddev=0.5, size=1.0, size_power=0.0, least_size=0.1, disagreement=0.5, disagreement_power=0.0,
+        stddev=0.5, size=1.0, size_power=0.0, least_size=0.1,
         correlation_time=2.0, samples=100.0,
     )  # fmt: skip
     bench.node.trigger_activate()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -14,11 +16,18 @@ from mail_localization.training.calibration import (
 )
 
 
-def judged(stddevs: np.ndarray, stated: np.ndarray, seed: int, disagreements: np.ndarray | None = None) -> Judged:
+def of(name: str, offsets: np.ndarray, stated: np.ndarray, ways: np.ndarray | None = None) -> Judged:
+    """Return errors (n, 2), m, of a walk at 1 m/s, with stated standard deviations (n,), m, and ways, m: long ones."""
+    count = len(offsets)
+    places = np.column_stack([np.arange(count), np.zeros(count)])
+    followed = np.full(count, 100.0) if ways is None else ways
+    return Judged(name, offsets, stated[:, None, None] ** 2 * np.eye(2), followed, places)
+
+
+def judged(stddevs: np.ndarray, stated: np.ndarray, seed: int, ways: np.ndarray | None = None) -> Judged:
     """Return independent errors of given standard deviations (n,), m, and what was said of them."""
     offsets = stddevs[:, None] * np.random.default_rng(seed).standard_normal((len(stddevs), 2))
-    apart = np.zeros(len(stddevs)) if disagreements is None else disagreements
-    return Judged(f"walk_{seed}", offsets, stated[:, None, None] ** 2 * np.eye(2), apart)
+    return of(f"walk_{seed}", offsets, stated, ways)
 
 
 def over_confident(seed: int, count: int = 400) -> Judged:
@@ -34,29 +43,41 @@ def test_over_confident_method_becomes_honest_on_other_recordings() -> None:
     assert found["nees_mean"] == pytest.approx(2.0, abs=0.15)
     assert found["coverage"]["0.5"] == pytest.approx(0.5, abs=0.04)
     assert found["coverage"]["0.95"] == pytest.approx(0.95, abs=0.02)
-    # The errors are in proportion to what is stated; the prior draws the power a little towards none.
+    # The errors are in proportion to what is stated; the prior draws the power a little away.
     assert 0.9 < calibration.size_power < 1.05
-    assert calibration.disagreement_power < 0.1
 
 
-def test_constant_covariance_learns_from_disagreement() -> None:
-    apart = np.where(np.arange(600) % 5 == 0, 20.0, 0.0)
-    parts = [judged(np.where(apart > 0, 20.0, 0.5), np.full(600, 8.0), seed, apart) for seed in range(3)]
+def test_constant_covariance_learns_from_the_way_followed() -> None:
+    ways = np.where(np.arange(600) % 5 == 0, 0.0, 30.0)
+    parts = [judged(np.where(ways > 0, 0.5, 8.0), np.full(600, 8.0), seed, ways) for seed in range(3)]
     calibration = fitted(parts)
-    nearby, gross = np.sqrt(calibration.variances(np.full(2, 8.0), np.array([0.0, 20.0])))
-    assert nearby == pytest.approx(0.5, rel=0.2)
-    assert gross == pytest.approx(20.0, rel=0.2)
+    followed, begun = np.sqrt(calibration.variances(np.full(2, 8.0), np.array([30.0, 0.0])))
+    assert followed == pytest.approx(0.5, rel=0.2)
+    assert begun == pytest.approx(8.0, rel=0.2)
 
 
-def test_few_independent_errors_leave_the_powers_and_inflate() -> None:
+def test_start_that_was_never_seen_may_be_elsewhere_and_one_that_was_is_known() -> None:
+    unseen = fitted([judged(np.full(100, 0.5), np.full(100, 0.5), seed) for seed in range(3)])
+    # At even odds two places of a walk of 100 m, with a variance of 100^2 / 12 each in x and none in y.
+    expected = math.sqrt(0.5 * 0.5 * 2 * 100**2 / 12)
+    assert unseen.doubt / math.sqrt(room(unseen.samples)) == pytest.approx(expected, rel=0.02)
+    begun, followed = np.sqrt(unseen.variances(np.full(2, 0.5), np.array([0.0, 100.0])))
+    assert begun == pytest.approx(unseen.doubt, rel=0.01)
+    assert followed == pytest.approx(0.5, rel=0.15)
+    ways = np.concatenate([np.zeros(10), np.full(90, 100.0)])
+    seen = fitted([judged(np.full(100, 0.5), np.full(100, 0.5), seed, ways) for seed in range(3)])
+    assert seen.doubt < 0.01
+
+
+def test_few_independent_errors_leave_the_usual_powers_and_inflate() -> None:
     rng = np.random.default_rng(3)
     # One error that lasts: 100 s tell as much as one.
     offsets = np.ones((100, 2)) + 0.01 * rng.standard_normal((100, 2))
-    stated = np.exp(rng.uniform(-1, 2, 100))
-    lasting = Judged("walk", offsets, stated[:, None, None] ** 2 * np.eye(2), np.zeros(100))
+    lasting = of("walk", offsets, np.exp(rng.uniform(-1, 2, 100)))
     calibration = fitted([lasting])
     assert calibration.samples < 3
-    assert calibration.size_power < 0.2
+    assert 0.1 < calibration.size_power < 0.5
+    assert calibration.way_power == pytest.approx(0.25)
     assert figures([lasting.nees(calibration)])["nees_mean"] < 1.6
 
 
@@ -73,8 +94,8 @@ def test_calibrations_from_few_errors_hold_on_others_in_the_mean() -> None:
     held = []
     for _ in range(60):
         offsets = rng.standard_normal((5, 1, 2)) + 0.01 * rng.standard_normal((5, 20, 2))
-        parts = [Judged("walk", some, np.tile(np.eye(2), (20, 1, 1)), np.zeros(20)) for some in offsets]
-        others = Judged("other", rng.standard_normal((200, 2)), np.tile(np.eye(2), (200, 1, 1)), np.zeros(200))
+        parts = [of("walk", some, np.ones(20)) for some in offsets]
+        others = of("other", rng.standard_normal((200, 2)), np.ones(200))
         held.append(others.nees(fitted(parts)))
     assert figures(held)["coverage"]["0.95"] == pytest.approx(0.95, abs=0.025)
 
@@ -87,14 +108,12 @@ def test_recordings_that_differ_tell_less_than_their_length() -> None:
 
 
 def test_errors_that_jump_are_told_from_those_that_last() -> None:
-    apart = np.zeros(400)
     jumping, lasting = np.zeros((400, 2)), np.zeros((400, 2))
     jumping[::8] = 20.0
     lasting[160:210] = 20.0
-    stated = np.tile(np.eye(2), (400, 1, 1))
-    assert fitted([Judged("walk", jumping, stated, apart)]).steady < 0.01
+    assert fitted([of("walk", jumping, np.ones(400))]).steady < 0.01
     # The room for few errors is not of what was seen.
-    found = fitted([Judged("walk", lasting, stated, apart)])
+    found = fitted([of("walk", lasting, np.ones(400))])
     assert found.steady == pytest.approx(1 / room(found.samples), rel=0.1)
 
 
@@ -132,4 +151,4 @@ def test_single_recording_is_checked_by_its_parts() -> None:
 
 def test_nothing_judged_is_refused() -> None:
     with pytest.raises(TrainingError, match="no estimate has a reference"):
-        fitted([Judged("walk", np.empty((0, 2)), np.empty((0, 2, 2)), np.empty(0))])
+        fitted([of("walk", np.empty((0, 2)), np.empty(0))])
