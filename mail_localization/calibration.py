@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mail_localization.errors import ModelError
-from mail_localization.types import FloatArray, PoseEstimate
+from mail_localization.types import FloatArray, Mode, PoseEstimate
 
 GAP = 8.0
 """Time without estimates after which the next one starts anew, s."""
@@ -149,13 +149,17 @@ class Calibration:
         return np.asarray(self.stddev**2 * np.exp(2.0 * logs))
 
     def applied(self, estimate: PoseEstimate, way: float) -> PoseEstimate:
-        """Return the estimate with a covariance of the size that its errors have; a mode's is that if it is the one."""
+        """Return the estimate with a covariance of the size that its errors have, and at least one mode.
+
+        The covariance of a mode, or of the estimate as its own only mode, is that of the errors if it is the right one.
+        """
         stated, ways = estimate.covariance[None], np.array([way])
-        size = sizes(stated)
-        variance = float(self.variances(size, ways)[0])
-        factor = float(self._nearby(size, ways)[0]) / float(size[0]) ** 2
+        size, shape = sizes(stated), shapes(stated)[0]
+        variance, nearby = float(self.variances(size, ways)[0]), float(self._nearby(size, ways)[0])
+        factor = nearby / float(size[0]) ** 2
         modes = tuple(dataclasses.replace(mode, covariance=factor * mode.covariance) for mode in estimate.modes)
-        return dataclasses.replace(estimate, covariance=variance * shapes(stated)[0], modes=modes)
+        modes = modes or (Mode(1.0, estimate.position, nearby * shape),)
+        return dataclasses.replace(estimate, covariance=variance * shape, modes=modes)
 
     def independent(self, rate_hz: float) -> float:
         """Return the factor from 1 on by which a filter that is fed at that rate must inflate covariances.

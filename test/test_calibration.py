@@ -49,6 +49,14 @@ def test_doubt_about_the_place_ends_with_the_way(way: float, added: float) -> No
     np.testing.assert_array_equal(after.modes[0].covariance, before.modes[0].covariance)
 
 
+def test_estimate_without_modes_becomes_its_own() -> None:
+    doubting = dataclasses.replace(KNOWN, doubt=30.0)
+    found = doubting.applied(dataclasses.replace(estimate(1.0), modes=()), way=0.0)
+    (mode,) = found.modes
+    assert mode.weight == 1.0
+    np.testing.assert_allclose(found.covariance - mode.covariance, 900.0 * np.eye(2))
+
+
 def test_collapsed_covariance_is_rounded_and_keeps_its_direction() -> None:
     flat = dataclasses.replace(estimate(1.0), covariance=np.diag([2.0, 1e-9]))
     covariance = KNOWN.applied(flat, FAR).covariance

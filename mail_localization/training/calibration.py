@@ -118,7 +118,10 @@ def fitted(judged: Sequence[Judged]) -> Calibration:
     found = dataclasses.replace(
         found, stddev=wider * stddev, doubt=wider * doubt, correlation_time=seconds, samples=samples
     )
-    steady = 0.5 * float(np.concatenate([part.steady.nees(found) for part in judged]).mean())
+    steady = 0.5 * sum(float(part.steady.nees(found).sum()) for part in judged)
+    # Where doubt prevails the errors, however large, are a small share of the covariance: it counts as little.
+    sure = dataclasses.replace(found, doubt=0.0)
+    steady /= sum(float((_variance(part, sure) / _variance(part, found)).sum()) for part in judged)
     return dataclasses.replace(found, steady=min(max(steady, 1e-9), 1.0))
 
 
@@ -199,7 +202,10 @@ def _doubt(judged: Sequence[Judged]) -> float:
 
 
 def _scale(pairs: Sequence[tuple[Judged, Calibration]], doubt: float) -> float:
-    """Return the standard deviation, m, with which calibrations of scale 1, and the doubt, give a mean NEES of 2."""
+    """Return the likeliest standard deviation, m, for calibrations of scale 1 with the doubt added.
+
+    Without doubt it is the one with a mean NEES of 2. Errors where doubt prevails say little of it and count as little.
+    """
     from scipy.optimize import brentq
 
     errors = np.concatenate([0.5 * part.relative for part, _ in pairs])
@@ -207,13 +213,14 @@ def _scale(pairs: Sequence[tuple[Judged, Calibration]], doubt: float) -> float:
     added = doubt**2 * np.concatenate([doubtful(part.ways) for part, _ in pairs])
 
     def excess(log: float) -> float:
-        return float((errors / (math.exp(log) * shaped + added)).mean()) - 1.0
+        variances = math.exp(log) * shaped + added
+        return float((shaped / variances * (errors / variances - 1.0)).mean()) * math.exp(log)
 
     # A model calibrated on its own training recordings may have no errors at all.
     least = 2.0 * math.log(SMALLEST)
     if excess(least) <= 0.0:
         return SMALLEST
-    return math.exp(0.5 * brentq(excess, least, math.log(float((errors / shaped).mean())) + 1e-6))
+    return math.exp(0.5 * brentq(excess, least, math.log(float((errors / shaped).max())) + 1e-6))
 
 
 def _usual(judged: Sequence[Judged]) -> Calibration:
