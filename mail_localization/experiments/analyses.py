@@ -42,7 +42,7 @@ def attention(context: Context, candidates: list[str], recordings: list[str]) ->
     card, tensors = load_model(context.runs / best["folder"] / MODEL)
     parts = {name: card.settings.get(name, {}) for name in ("window", "magnetic")}
     config = WindowedConfig.from_mapping(parts, "model.json")
-    traces = load_traces(context.recordings(recordings), Topics(), config.window, config.magnetic)
+    traces = load_traces(context.recordings(recordings), Topics(), config.window, config.magnetic, cache=context.cache)
     windows = WindowSet(traces, MagneticFeatures(config.magnetic, config.window.rate_hz), config.window)
     if not len(windows):
         raise EvaluationError("no test recording has a whole window with a reference")
@@ -80,7 +80,9 @@ def anomalies(
         threshold: range of |B|, microtesla.
     """
     settings = WindowSettings(rate_hz=ANOMALY_RATE, length=round(window * ANOMALY_RATE), hop=round(ANOMALY_RATE / 2))
-    traces = load_traces(context.recordings(recordings), Topics(), settings, MagneticSettings(transform="raw"))
+    traces = load_traces(
+        context.recordings(recordings), Topics(), settings, MagneticSettings(transform="raw"), cache=context.cache
+    )
     parts = [part for trace in traces for segment in trace.segments if len(part := _fields(segment, settings))]
     if not parts:
         raise EvaluationError(f"no recording is as long as the window of {window:g} s; lower anomalies.window")

@@ -33,8 +33,10 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_the_whole_comparison_is_made_and_not_made_again(
-    tiny: Content, written: Write, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tiny: Content, written: Write, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     out = tmp_path / "out"
     config = written(tiny)
     assert command(config, root, out) == 0
@@ -45,6 +47,9 @@ def test_the_whole_comparison_is_made_and_not_made_again(
     _check_pages(out)
     (path,) = (out / "runs").glob("corridor-nearest-test-evaluation-*/result.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "other"}))
+    trained = len(list((out / "runs").glob("*/model")))
+    kept = len(list((tmp_path / "caches" / "mail_localization").iterdir()))
+    assert 0 < kept < 2 * trained, "each looks at two recordings or more, and they share them"
     again = compare(config, root, out, keep_stale=True, progress=False)
     assert (again.run, again.reused) == (0, len(list((out / "runs").glob("*/result.json"))))
     assert again.failures == []
