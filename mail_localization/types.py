@@ -106,7 +106,7 @@ class PoseEstimate:
     covariance: FloatArray
     """(2, 2) of the position, m^2; positive definite."""
     modes: tuple[Mode, ...] = ()
-    """Peaks of the posterior where the method knows them, heaviest first."""
+    """Peaks of the posterior where the method knows them, heaviest first; a calibrated estimate has at least one."""
     yaw: float | None = None
     """Heading of the base in `map`, rad; None where the method knows the position only."""
     yaw_stddev: float | None = None

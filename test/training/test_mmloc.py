@@ -80,8 +80,9 @@ def test_another_walk_is_located(model: Path) -> None:
     assert len(estimates) > 50
     assert error_of(estimates, 1.05).mean() < 2.0
     assert all(np.linalg.eigvalsh(e.covariance).min() > 0 for e in estimates)
-    modes = {len(e.modes) > 0 for e in estimates}
-    assert modes == {model.name == "heatmap"}
+    # Calibrated, a point is its own only mode; a map tells of several.
+    assert min(len(e.modes) for e in estimates) == 1
+    assert (max(len(e.modes) for e in estimates) > 1) == (model.name == "heatmap")
 
 
 def test_live_and_offline_give_the_same_estimates_and_again_after_a_reset(model: Path) -> None:
