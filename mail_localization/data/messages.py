@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,11 @@ def default_typestore() -> Typestore:
     from rosbags.typesys import Stores, get_typestore
 
     return get_typestore(Stores.ROS2_HUMBLE)
+
+
+def are_standard(msgtypes: Iterable[str], store: Typestore) -> bool:
+    """Tell whether a bag gives the types the fields that ROS gives them."""
+    return all(store.fielddefs.get(name, ((), None))[1] == default_typestore().fielddefs[name][1] for name in msgtypes)
 
 
 def stamp_ns(message: Any) -> int | None:

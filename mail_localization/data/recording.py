@@ -173,8 +173,8 @@ class Recording:
             with _sound_metadata(self.path):
                 connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]
                 readers = {connection.topic: self._sample_reader(reader, connection) for connection in connections}
-            for topic, logged_ns, message in decoded_messages(reader, connections, self.problems):
-                yield from readers[topic].read(message, logged_ns)
+            for connection, logged_ns, raw in _raw_messages(reader, connections, self.problems):
+                yield from readers[connection.topic].read(raw, logged_ns)
             for sample_reader in readers.values():
                 yield from sample_reader.end()
 
@@ -185,7 +185,8 @@ class Recording:
                 f"{self.path}: the bag does not define {msgtype} of topic {topic!r} (recorded before ROS 2 Iron); "
                 "convert it to MCAP by `ros2 bag convert` where its package is installed"
             )
-        return SampleReader(self._streams[topic], topic, msgtype, self.topics.wifi_mapping, self.problems)
+        mapping, store = self.topics.wifi_mapping, reader.typestore
+        return SampleReader(self._streams[topic], topic, msgtype, mapping, self.problems, store)
 
     def _find_streams(self, reader: AnyReader) -> dict[str, str]:
         """Return topic -> stream for the topics that are there and of a known type."""
@@ -253,23 +254,31 @@ def decoded_messages(
     reader: AnyReader, connections: Collection[Connection], problems: Counter[str]
 ) -> Iterator[tuple[str, int, Any]]:
     """Yield topic, time logged (ns) and message; what is damaged is counted in `problems` and left out."""
+    for connection, logged_ns, raw in _raw_messages(reader, connections, problems):
+        try:
+            message = reader.deserialize(raw, connection.msgtype)
+        except Exception:
+            # Bytes from a stranger: the decoder may fail in any way, and one bad message must not end the bag.
+            problems[f"{connection.topic}: message cannot be read"] += 1
+            continue
+        yield connection.topic, logged_ns, message
+
+
+def _raw_messages(
+    reader: AnyReader, connections: Collection[Connection], problems: Counter[str]
+) -> Iterator[tuple[Connection, int, bytes]]:
+    """Yield connection, time logged (ns) and bytes; where the storage is damaged, up to there."""
     raw = reader.messages(connections) if connections else iter(())
     while True:
         try:
-            connection, logged_ns, data = next(raw)
+            message = next(raw)
         except StopIteration:
             return
         except Exception:
             # A damaged file fails anywhere inside the storage library; what came before it stands.
             problems["storage ends early or is damaged"] += 1
             return
-        try:
-            message = reader.deserialize(data, connection.msgtype)
-        except Exception:
-            # Bytes from a stranger: the decoder may fail in any way, and one bad message must not end the bag.
-            problems[f"{connection.topic}: message cannot be read"] += 1
-            continue
-        yield connection.topic, logged_ns, message
+        yield message
 
 
 def find_recordings(paths: Iterable[Path]) -> list[Path]:

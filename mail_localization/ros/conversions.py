@@ -1,6 +1,6 @@
 """Messages to samples and back, in `x_from_msg` / `x_to_msg` pairs.
 
-Reading is shared with the bags (data/messages.py), so that a live node and a replay see the same numbers.
+Reading is shared with the bags (data/messages.py, data/cdr.py), so that a live node and a replay see the same numbers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseStamped, PoseWithCovarianceStamped, Quaternion, Vector3
 from nav_msgs.msg import Odometry
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Imu, MagneticField
 from std_msgs.msg import Header, String
 
-from mail_localization.data import messages
+from mail_localization.data import cdr, messages
 from mail_localization.data.wifi_json import scan_to_json
 from mail_localization.types import (
     ImuSample,
@@ -41,6 +42,15 @@ def magnetic_from_msg(msg: MagneticField, received_ns: int = 0, scale: float = 1
     return MagneticSample(stamp_ns(msg) or received_ns, (b.x * scale, b.y * scale, b.z * scale))
 
 
+def magnetic_from_raw(raw: bytes, scale: float = 1.0) -> MagneticSample:
+    """Read the bytes of a magnetometer message as `magnetic_from_msg` does; RecordingError where they are torn."""
+    if not cdr.is_plain(raw):
+        return magnetic_from_msg(deserialize_message(raw, MagneticField), scale=scale)
+    sample = cdr.magnetic_from_cdr(raw)
+    x, y, z = sample.field
+    return MagneticSample(sample.t_ns, (x * scale, y * scale, z * scale))
+
+
 def magnetic_to_msg(sample: MagneticSample, frame_id: str = "imu_link") -> MagneticField:
     """Build a magnetometer message, tesla."""
     return MagneticField(header=_header(sample.t_ns, frame_id), magnetic_field=_vector(sample.field))
@@ -49,6 +59,11 @@ def magnetic_to_msg(sample: MagneticSample, frame_id: str = "imu_link") -> Magne
 def imu_from_msg(msg: Imu, received_ns: int = 0) -> ImuSample:
     """Read an IMU message; `received_ns` replaces a zero stamp."""
     return messages.from_message(msg, "imu", received_ns)  # type: ignore[return-value]
+
+
+def imu_from_raw(raw: bytes) -> ImuSample:
+    """Read the bytes of an IMU message as `imu_from_msg` does; RecordingError where they are torn."""
+    return cdr.imu_from_cdr(raw) if cdr.is_plain(raw) else imu_from_msg(deserialize_message(raw, Imu))
 
 
 def imu_to_msg(sample: ImuSample, frame_id: str = "imu_link") -> Imu:
@@ -136,3 +151,6 @@ FROM_MSG: dict[str, Any] = {
     "wifi": wifi_from_msg,
     "odom": odometry_from_msg,
 }
+"""By stream."""
+FROM_RAW: dict[str, Any] = {"imu": imu_from_raw, "mag": magnetic_from_raw}
+"""By stream: those that are subscribed to as bytes."""

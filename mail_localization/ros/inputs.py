@@ -26,7 +26,6 @@ from mail_localization.ros.session import TOPICS, Session
 from mail_localization.ros.settings import TargetSettings
 from mail_localization.ros.tf_odometry import TfOdometry
 from mail_localization.ros.wifi_input import WifiInput
-from mail_localization.ros.wire import FROM_RAW
 from mail_localization.types import OdometrySample, PoseEstimate, Sample, WifiScan
 
 TYPES: dict[str, type] = {"imu": Imu, "mag": MagneticField, "odom": Odometry}
@@ -88,7 +87,7 @@ class Inputs:
 
     def receive(self, stream: str, msg: Any) -> None:
         """Convert a message, or the bytes of one, feed, hand on; nothing it holds may end the node."""
-        convert = (FROM_RAW if isinstance(msg, bytes) else conversions.FROM_MSG)[stream]
+        convert = (conversions.FROM_RAW if isinstance(msg, bytes) else conversions.FROM_MSG)[stream]
         if stream == "mag":
             convert = functools.partial(convert, scale=self._scale)
         self._feed(stream, lambda: convert(msg), stamped=True)
@@ -133,7 +132,7 @@ class Inputs:
                 QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.BEST_EFFORT),
                 event_callbacks=self.queue.losses.events(stream),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                raw=stream in FROM_RAW,
+                raw=stream in conversions.FROM_RAW,
             )
         except (RuntimeError, ValueError, ParameterException) as err:
             raise ConfigError(f"{TOPICS[stream]}: {err}; see the parameters under qos_overrides") from err

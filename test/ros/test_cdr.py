@@ -9,8 +9,15 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Imu, MagneticField
 
 from mail_localization.errors import RecordingError
-from mail_localization.ros.conversions import imu_from_msg, imu_to_msg, magnetic_from_msg, magnetic_to_msg
-from mail_localization.ros.wire import FROM_RAW, imu_from_raw, magnetic_from_raw
+from mail_localization.ros.conversions import (
+    FROM_RAW,
+    imu_from_msg,
+    imu_from_raw,
+    imu_to_msg,
+    magnetic_from_msg,
+    magnetic_from_raw,
+    magnetic_to_msg,
+)
 from mail_localization.types import ImuSample, MagneticSample
 
 T = 1_700_000_000_123_456_789
@@ -50,6 +57,8 @@ def test_torn_message_is_an_error_at_every_length(stream: str) -> None:
     for length in range(2, len(whole)):
         with pytest.raises(RecordingError, match="torn"):
             FROM_RAW[stream](whole[:length])
+    with pytest.raises(RecordingError, match="torn"):
+        FROM_RAW[stream](whole + bytes(4))
     text = whole[:12] + struct.pack("<I", 2**32 - 1) + whole[16:]
     with pytest.raises(RecordingError, match="torn"):
         FROM_RAW[stream](text)
