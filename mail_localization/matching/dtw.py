@@ -41,6 +41,10 @@ class SequenceSearch:
         # Row 0 is the query's place: dtaidistance compares one row of an array with a block of others.
         self._rows = np.concatenate([np.zeros((1, *windows.shape[1:])), windows - self._means[:, None]])
         self._band = band
+        length = windows.shape[1]
+        around = np.arange(length)[:, None] + np.arange(-band, band + 1)
+        self._reached = around.clip(0, length - 1)
+        """(n, 2 band + 1) numbers of the samples that one of a window may be warped to."""
         self._offset_weight = offset_weight
 
     def search(self, query: FloatArray, floor: float, ratio: float, most: int) -> Matches:
@@ -64,10 +68,8 @@ class SequenceSearch:
 
     def _lower_bounds(self, centred: FloatArray) -> FloatArray:
         """Return LB_Keogh squared for each window (W,): its distance from the query's envelope."""
-        reach = np.pad(centred, ((self._band, self._band), (0, 0)), mode="edge")
-        spans = np.lib.stride_tricks.sliding_window_view(reach, 2 * self._band + 1, axis=0)
-        windows = self._rows[1:]
-        outside = windows - windows.clip(spans.min(axis=-1), spans.max(axis=-1))
+        spans, windows = centred[self._reached], self._rows[1:]
+        outside = windows - windows.clip(spans.min(axis=1), spans.max(axis=1))
         return np.asarray(np.einsum("wnc,wnc->w", outside, outside))
 
     def _warped(self, centred: FloatArray, bounds: FloatArray, offsets: FloatArray, floor: float,

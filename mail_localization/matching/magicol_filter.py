@@ -116,8 +116,11 @@ class MagicolFilter:
         cost = (dx * dx + dy * dy) * (share / s.position_stddev**2) + gain * found.cost
         cost += np.square(cloud.step_scale[:, None] - found.scales) * (share / s.scale_stddev**2)
         if motion.turn_std < NO_HEADING:
-            turn = (motion.heading + cloud.heading_bias)[:, None] - found.courses
-            cost += (1.0 - np.cos(turn)) * (2.0 * share / s.course_stddev**2)
+            heading = motion.heading + cloud.heading_bias
+            # The cosine of the turn between the two, by the addition theorem: K + M cosines instead of K M.
+            along = np.stack([np.cos(heading), np.sin(heading)], axis=1)
+            turn = along @ np.stack([np.cos(found.courses), np.sin(found.courses)])
+            cost += (1.0 - turn) * (2.0 * share / s.course_stddev**2)
         best = np.minimum(cost.min(axis=1), gain * s.ratio)
         distance, _ = self._tree.query(np.stack([cloud.x, cloud.y], axis=1))
         beyond = np.maximum(distance - s.corridor, 0.0)

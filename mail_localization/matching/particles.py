@@ -221,11 +221,11 @@ class Particles:
 
     def estimate(self, shift: FloatArray | None = None) -> CloudEstimate:
         """Return mean, covariance and modes of the particles, each moved by its `shift` (K, 2), m."""
-        points, weights = np.stack([self.x, self.y], axis=1), self.weights
+        x, y, weights = self.x, self.y, self.weights
         if shift is not None:
-            points = points + shift
-        mean, covariance = _moments(points, weights)
-        return CloudEstimate(mean, covariance, self._modes(points, weights))
+            x, y = x + shift[:, 0], y + shift[:, 1]
+        mean, covariance = _moments(x, y, weights)
+        return CloudEstimate(mean, covariance, self._modes(x, y, weights))
 
     def log_density(self, xy: FloatArray, bandwidth: float, floor: float = 1e-6) -> FloatArray:
         """Return the log of a kernel density (1/m^2) at xy (M, 2) -> (M,); `floor` keeps it finite far away."""
@@ -246,28 +246,29 @@ class Particles:
         self.heading_bias, self.step_scale = self.heading_bias[chosen], self.step_scale[chosen]
         self.extra = {name: values[chosen] for name, values in self.extra.items()}
 
-    def _modes(self, points: FloatArray, weights: FloatArray) -> tuple[Mode, ...]:
+    def _modes(self, x: FloatArray, y: FloatArray, weights: FloatArray) -> tuple[Mode, ...]:
         """Take peaks one after the other: the heaviest cell, then all that lies around its centre."""
         s = self.settings
         left = weights.copy()
-        cells = np.floor(points / s.mode_radius).astype(np.int64)
-        _, cell_of = np.unique((cells[:, 0] & 0xFFFFFF) << 24 | (cells[:, 1] & 0xFFFFFF), return_inverse=True)
+        columns, rows = (np.floor(values / s.mode_radius).astype(np.int64) & 0xFFFFFF for values in (x, y))
+        _, cell_of = np.unique(columns << 24 | rows, return_inverse=True)
         modes: list[Mode] = []
         while len(modes) < 8 and left.sum() > s.mode_weight:
             heaviest = int(np.bincount(cell_of, left).argmax())
             inside = left * (cell_of == heaviest)
             for _ in range(3):
-                centre = inside @ points / inside.sum()
-                inside = left * (np.square(points - centre).sum(axis=1) <= s.mode_radius**2)
-                if inside.sum() == 0:
+                total = inside.sum()
+                near = np.square(x - inside @ x / total) + np.square(y - inside @ y / total) <= s.mode_radius**2
+                inside = left * near
+                if not inside.any():
                     break
             weight = float(inside.sum())
             if weight < s.mode_weight:
                 break
-            modes.append(Mode(weight, *_moments(points, inside)))
-            left = np.where(inside > 0, 0.0, left)
+            modes.append(Mode(weight, *_moments(x, y, inside)))
+            left[inside > 0] = 0.0
         if not modes:
-            modes = [Mode(1.0, *_moments(points, weights))]
+            modes = [Mode(1.0, *_moments(x, y, weights))]
         return tuple(sorted(modes, key=lambda mode: -mode.weight))
 
 
@@ -279,13 +280,14 @@ def systematic(weights: FloatArray, count: int, offset: float) -> Indices:
     return chosen
 
 
-def _moments(points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the mean (2,) and the floored covariance (2, 2) of points (K, 2)."""
+def _moments(x: FloatArray, y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean (2,) and the floored covariance (2, 2) of points at x and y (K,)."""
     share = weights / weights.sum()
-    mean = share @ points
-    centred = points - mean
-    covariance = (centred * share[:, None]).T @ centred
-    return mean, covariance + MIN_VARIANCE * np.eye(2)
+    mean = np.array([share @ x, share @ y])
+    dx, dy = x - mean[0], y - mean[1]
+    along, across = share * dx, share * dy
+    xy = along @ dy
+    return mean, np.array([[along @ dx + MIN_VARIANCE, xy], [xy, across @ dy + MIN_VARIANCE]])
 
 
 def _log_sum(values: FloatArray) -> float:
