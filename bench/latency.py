@@ -28,6 +28,8 @@ LENGTH, HOP = 500, 50
 ROUNDS = 150
 SETTLE = 20
 """Hops until every window's sub-sequences are known."""
+BLOCK = 10
+"""Hops that an engine computes before it is the next one's turn."""
 METHODS = ("mail", "jang", "mmloc_plus", "magicol", "maloc", "wifi_knn", "pdr", "magnetic_nn")
 ESTIMATES = 150
 """Calls of add that are measured for each method."""
@@ -91,7 +93,7 @@ def _timed(owner: type, name: str) -> Iterator[tuple[list[float], list[Any]]]:
 
 
 def _network(hidden: int) -> None:
-    """Time the engines in turn on the same windows, so that all see the same moments of the machine."""
+    """Time the engines on the same windows, a few hops each in turn: all see the same moments of the machine."""
     torch.manual_seed(0)
     settings = MailSettings(hidden=hidden)
     tensors = {name: value.numpy() for name, value in Mail(settings, LENGTH).state_dict().items()}
@@ -109,24 +111,26 @@ def _network(hidden: int) -> None:
         "ONNX Runtime, whole window": (network_of(card, tensors, "onnxruntime"), 1000),
         "ONNX Runtime, streamed": (network_of(card, tensors, "onnxruntime"), 1),
     }
-    taken = {name: _streamed(engine, rows, factor) for name, (engine, factor) in engines.items()}
-    eager = np.median(taken["torch eager"])
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    ends = range(LENGTH, len(rows), HOP)
+    for start in range(0, len(ends), BLOCK):
+        for name, (engine, factor) in engines.items():
+            taken[name] += _streamed(engine, rows, ends[start : start + BLOCK], factor)
+    eager = np.median(taken["torch eager"][SETTLE:])
     for name, ms in taken.items():
-        p50, p99 = np.quantile(ms, [0.5, 0.99])
+        p50, p99 = np.quantile(ms[SETTLE:], [0.5, 0.99])
         print(f"hidden {hidden:4}  {name:28}{p50:8.2f} /{p99:7.2f}{eager / p50:8.1f} x", flush=True)
 
 
-def _streamed(engine: Callable[..., Any], rows: np.ndarray, factor: int) -> list[float]:
+def _streamed(engine: Callable[..., Any], rows: np.ndarray, ends: range, factor: int) -> list[float]:
     """Return the time of every hop, ms; windows' ends are numbered `factor` times as far apart as they are."""
     taken = []
-    for number, end in enumerate(range(LENGTH, len(rows), HOP)):
-        window, ends = rows[None, end - LENGTH : end], np.array([end * factor])
+    for end in ends:
+        window, number = rows[None, end - LENGTH : end], np.array([end * factor])
         started = time.perf_counter()
-        engine(window, ends)
+        engine(window, number)
         taken.append((time.perf_counter() - started) * 1e3)
-        if number >= SETTLE + ROUNDS:
-            break
-    return taken[SETTLE:]
+    return taken
 
 
 def _adds(folder: Path, path: Path, backend: str) -> list[float]:

@@ -23,6 +23,8 @@ RUNS = (
     ("pdr", 0), ("maloc", 0), ("magicol", 0),
 )  # fmt: skip
 """Method and samples between estimates at 50 Hz; 0: as shipped."""
+PASSES = 3
+"""Times that each method replays all recordings; the median counts."""
 SPREAD = ("mail", "maloc")
 """Methods that are replayed on all cores, too."""
 BUSY = 5.0
@@ -38,7 +40,8 @@ def run(scratch: Path) -> None:
     _row(f"import {SOURCE}", None, *_imports(scratch, [path for path in train if "robot" not in path.name]))
     for method, hop in RUNS:
         tasks = [Task(method, site.model(scratch, method), path.name, path, hop=hop) for path in test]
-        replays, seconds = _timed(lambda tasks=tasks: replay_offline(tasks), time.process_time)
+        passes = [_timed(lambda tasks=tasks: replay_offline(tasks), time.process_time) for _ in range(PASSES)]
+        replays, seconds = sorted(passes, key=lambda timed: timed[1])[PASSES // 2]
         recorded, count = _recorded(replays), sum(len(replay.estimates) for replay in replays)
         everywhere = None
         if method in SPREAD and not hop:
