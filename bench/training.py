@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,7 @@ class CudnnGru(nn.Module):
 
 def run(scratch: Path) -> None:
     """Print windows/s of the package's training step and of the plain loops."""
+    torch.set_num_threads(os.cpu_count() or 1)  # Benchmarks before this one leave it at one.
     config = MailConfig()
     train, _ = site.recordings(scratch)
     traces = load_traces(train, Topics(), config.window, config.magnetic)
