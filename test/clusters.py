@@ -36,10 +36,9 @@ def processes(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     log = (folder / "dask.log").open("wb")
     scheduler = subprocess.Popen([*command, "scheduler", *options], stderr=log, env=environment, cwd=folder)
     deadline = time.monotonic() + 30
-    while not file.exists():
+    while not (address := _address(file)):
         assert scheduler.poll() is None and time.monotonic() < deadline, (folder / "dask.log").read_text()
         time.sleep(0.05)
-    address = json.loads(file.read_text())["address"]
     worker = subprocess.Popen([*command, "worker", address, "--nthreads", "1"], stderr=log, env=environment, cwd=folder)
     try:
         yield address, scheduler
@@ -48,3 +47,11 @@ def processes(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             process.kill()
             process.wait(30)
         log.close()
+
+
+def _address(file: Path) -> str:
+    """Return the address that a scheduler has written; empty while it has not, or not to the end."""
+    try:
+        return str(json.loads(file.read_text())["address"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return ""
