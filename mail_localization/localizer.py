@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mail_localization.calibration import Calibration
 from mail_localization.config import Settings, group
-from mail_localization.errors import importing
+from mail_localization.errors import ModelError, importing
 from mail_localization.estimator import Estimator
 from mail_localization.models.artifact import ModelCard, Tensors, load_model, reading_tensors, require_method
 from mail_localization.models.backend import chosen_backend
@@ -286,7 +286,11 @@ def load_localizer(folder: Path, hop: int = 0, backend: str = "auto") -> Estimat
         ModelError: the folder is missing, damaged, newer, or of an unknown method.
         MissingDependencyError: the backend is not installed.
     """
-    return localizer_of(*load_model(folder), hop, backend)
+    card, tensors = load_model(folder)
+    try:
+        return localizer_of(card, tensors, hop, backend)
+    except ModelError as err:
+        raise ModelError(f"{folder}: {err}") from err
 
 
 def localizer_of(card: ModelCard, tensors: Tensors, hop: int = 0, backend: str = "auto") -> Estimator:

@@ -274,6 +274,9 @@ def test_damaged_or_foreign_network_is_a_model_error(folder: Path, bags: list[Pa
     other_card, other = made(scales=(10, 50))
     with pytest.raises(ModelError, match="of another network"):
         localizer_of(card, tensors | {NETWORK_FILE: exported(other_card, other)[NETWORK_FILE]})
+    save_model(folder, card, tensors | {NETWORK_FILE: exported(other_card, other)[NETWORK_FILE]})
+    with pytest.raises(ModelError, match=f"{folder}: {NETWORK_FILE}: of another .*run `mail_localization export`"):
+        load_localizer(folder)
 
 
 @pytest.mark.parametrize("name", ["../network.onnx", "/tmp/network.onnx", "network.exe"])

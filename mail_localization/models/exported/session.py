@@ -16,6 +16,7 @@ from mail_localization.models.backend import NETWORK_FILE
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+_REMEDY = "run `mail_localization export`"
 _LOADED: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
 """Hash of a graph -> ONNX Runtime's session, which keeps no state: a fleet's targets all use the same weights."""
 
@@ -29,7 +30,7 @@ class Session:
 
     def __init__(self, tensors: Tensors) -> None:
         if NETWORK_FILE not in tensors:
-            raise ModelError(f"no {NETWORK_FILE} in the model folder; run `mail_localization export`")
+            raise ModelError(f"no {NETWORK_FILE} in the model folder; {_REMEDY}")
         graph = np.asarray(tensors[NETWORK_FILE], dtype=np.uint8).tobytes()
         name = hashlib.sha256(graph).digest()
         self._session = _LOADED.get(name) or _loaded(graph)
@@ -47,7 +48,7 @@ class Session:
             for name, shape in self._inputs.items()
         }
         if found != {name: tuple(shape) for name, shape in inputs.items()}:
-            raise ModelError(f"{NETWORK_FILE}: of another network than the model's settings tell; export it again")
+            raise ModelError(f"{NETWORK_FILE}: of another network than the model's settings tell; {_REMEDY}")
 
     def run(self, inputs: Arrays) -> list[npt.NDArray[Any]]:
         """Return the graph's outputs, in their order.
@@ -59,7 +60,7 @@ class Session:
             outputs: list[npt.NDArray[Any]] = self._session.run(None, dict(inputs))
             return outputs
         except Exception as err:
-            raise ModelError(f"{NETWORK_FILE}: does not fit the model: {_first_line(err)}; export it again") from err
+            raise ModelError(f"{NETWORK_FILE}: does not fit the model: {_first_line(err)}; {_REMEDY}") from err
 
 
 def _loaded(graph: bytes) -> Any:
@@ -75,7 +76,7 @@ def _loaded(graph: bytes) -> Any:
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors have no common class of their own.
-        raise ModelError(f"{NETWORK_FILE}: ONNX Runtime refuses it: {_first_line(err)}; export it again") from err
+        raise ModelError(f"{NETWORK_FILE}: ONNX Runtime refuses it: {_first_line(err)}; {_REMEDY}") from err
 
 
 def _first_line(err: Exception) -> str:
