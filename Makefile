@@ -46,4 +46,4 @@ build: venv ## colcon build into build/ and install/
 		&& echo "built: source install/setup.bash"
 
 clean: ## remove everything the targets made
-	@rm -rf .venv build install log demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv build install log demo *.egg-info .mypy_cache .pytest_cache .ruff_cache mail_localization/models/exported/*.so

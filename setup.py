@@ -4,7 +4,7 @@ from glob import glob
 from pathlib import Path
 from xml.etree import ElementTree
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 NAME = "mail_localization"
 MANIFEST = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
@@ -17,6 +17,14 @@ MATCHING = ["dtaidistance>=2.4,<3", "vqf>=2.1,<3"]
 WIFI = ["jeepney>=0.7"]
 DISTRIBUTED = ["distributed>=2024.1"]
 
+# A plain shared library, without Python in it; optional: where it cannot be compiled, ONNX Runtime does its work.
+KERNEL = Extension(
+    f"{NAME}.models.exported._gru",
+    [f"{NAME}/models/exported/gru.c"],
+    extra_compile_args=["-O3"],
+    optional=True,
+)
+
 setup(
     name=NAME,
     version=MANIFEST.findtext("version"),
@@ -28,6 +36,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    ext_modules=[KERNEL],
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

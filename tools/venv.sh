@@ -105,7 +105,7 @@ install() {
 ros=$(find_ros)
 python=$(find_python)
 pip_python=$venv/bin/python
-stamp=$(cat requirements/*.txt setup.py package.xml tools/venv.sh | sha256sum | cut -c1-16)-$ros-${ROS_DISTRO:-}-$("$python" -V)
+stamp=$(cat requirements/*.txt setup.py package.xml tools/venv.sh mail_localization/models/exported/gru.c | sha256sum | cut -c1-16)-$ros-${ROS_DISTRO:-}-$("$python" -V)
 [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] && exit 0
 
 started=$SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from mail_localization.localizer import load_localizer, localizer_of
 from mail_localization.models import backend
 from mail_localization.models.artifact import CARD_FILE, ModelCard, Tensors, load_model, save_model
 from mail_localization.models.backend import NETWORK_FILE
+from mail_localization.models.exported import kernel
 from mail_localization.models.exported import mail as exported_mail
-from mail_localization.models.exported.planning import Planner
+from mail_localization.models.exported.planning import Planner, Run
 from mail_localization.models.jang import Jang, JangSettings
 from mail_localization.models.mail import Mail
 from mail_localization.models.mail_settings import MailSettings
@@ -28,6 +30,8 @@ from mail_localization.types import MagneticSample, PoseEstimate
 
 LENGTH = 100
 GRAPHS = {"mail": exported_mail.graph}
+
+needs_kernel = pytest.mark.skipif(kernel.library() is None, reason="the kernel is not compiled: no C compiler")
 
 
 def made(method: str = "mail", transform: str = "raw", hop: int = 10, **network: Any) -> tuple[ModelCard, Tensors]:
@@ -78,10 +82,11 @@ def positions(estimates: list[PoseEstimate]) -> np.ndarray:
 
 @pytest.mark.parametrize("hop", [1, 7, 10, 25])
 @pytest.mark.parametrize("transform", ["raw", "gradient", "mean_removed"])
-@pytest.mark.parametrize("stride", [1, 5])
-def test_streamed_mail_equals_whole_windows(hop: int, transform: str, stride: int) -> None:
+@pytest.mark.parametrize(("stride", "compiled"), [(1, True), (5, True), (1, False)])
+def test_streamed_mail_equals_whole_windows(hop: int, transform: str, stride: int, compiled: bool) -> None:
     card, tensors = made(transform=transform, hop=hop, stride=stride, attention=hop != 7)
-    streamed = localizer_of(card, exported(card, tensors), backend="onnxruntime")
+    with nullcontext() if compiled else kernel.left_out():
+        streamed = localizer_of(card, exported(card, tensors), backend="onnxruntime")
     whole = localizer_of(card, tensors, backend="torch")
     count = 0
     for number, sample in enumerate(stream(seed=hop, count=3000 if hop > 1 else 600)):
@@ -108,15 +113,14 @@ def test_batches_equal_single_windows() -> None:
 
 def _computed(localizer: Any, samples: list[MagneticSample]) -> list[tuple[int, int]]:
     """Return for every estimate how many steps of a GRU were computed, and how many of them one after the other."""
-    session, counts = localizer.predictor.network._session, []
-    run = session.run
+    network, counts = localizer.predictor.network, []
+    run = network._run
 
-    def counted(inputs: Any) -> Any:
-        lengths = [inputs[f"lengths_{m}"] for m in range(4)]
-        counts.append((sum(int(each.sum()) for each in lengths), sum(int(each.max()) for each in lengths)))
-        return run(inputs)
+    def counted(steps: Any, part: Run) -> Any:
+        counts.append((int(part.lengths.sum()), int(part.shapes[:, 0].sum())))
+        return run(steps, part)
 
-    session.run = counted
+    network._run = counted
     for sample in samples:
         localizer.add(sample)
     return counts
@@ -155,7 +159,7 @@ def test_what_is_kept_does_not_grow() -> None:
     localizer: Any = localizer_of(card, exported(card, tensors))
     for sample in stream(seed=1, count=6000):
         localizer.add(sample)
-    assert all(len(kept) <= LENGTH // 5 + 1 for kept in localizer.predictor.network._kept)
+    assert len(localizer.predictor.network._kept) <= 4 * LENGTH // 5 + 1
 
 
 @pytest.mark.parametrize("hop", [1, 5, 7, 10, 25])
@@ -188,13 +192,13 @@ def test_windows_left_out_cost_their_own_steps_only(hop: int) -> None:
     card, tensors = made(hop=hop)
     tensors = exported(card, tensors)
     network, whole = network_of(card, tensors, "onnxruntime"), network_of(card, tensors, "torch")
-    rng, run, steps = np.random.default_rng(0), network._session.run, []
+    rng, run, steps = np.random.default_rng(0), network._run, []
 
-    def counted(inputs: Any) -> Any:
-        steps.append(sum(inputs[f"new_{m}"].shape[0] * inputs[f"new_{m}"].shape[1] for m in range(4)))
-        return run(inputs)
+    def counted(windows: Any, part: Run) -> Any:
+        steps.append(len(part.rows))
+        return run(windows, part)
 
-    network._session.run = counted
+    network._run = counted
     rows = rng.normal(size=(LENGTH + 600 * hop, 3)).astype(np.float32)
     end, most = LENGTH, []
     while end <= len(rows):
@@ -254,6 +258,24 @@ def test_graph_of_other_numbers_is_refused_and_nothing_written(
     with pytest.raises(ModelError, match=r"model: not exported: at batch \d ONNX Runtime differs from torch"):
         export(folder, bags, Topics())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@needs_kernel
+def test_kernel_of_other_numbers_is_refused(folder: Path, bags: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(weights: list[tuple[Any, Any]]) -> kernel.Cells:
+        return kernel.Cells([(gates, candidate * np.float32(1.001)) for gates, candidate in weights])
+
+    monkeypatch.setattr(kernel, "cells", wrong)
+    with pytest.raises(ModelError, match=r"the compiled kernel differs from torch .* install without a C compiler"):
+        export(folder, bags, Topics())
+
+
+@needs_kernel
+def test_recurrence_of_other_sizes_is_a_model_error() -> None:
+    card, tensors = made()
+    tensors = exported(card, tensors)
+    with pytest.raises(ModelError, match="GRUs of other than 6 units; train"):
+        localizer_of(card, tensors | {"grus.1.gates": tensors["grus.1.gates"][:-1]})
 
 
 def test_recordings_without_a_window_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -319,6 +341,7 @@ def test_targets_in_one_process_share_the_network_and_nothing_of_their_windows()
     one, other = (localizer.predictor.network for localizer in pair)  # type: ignore[attr-defined]
     assert one._session._session is other._session._session
     assert one._planner is other._planner
+    assert one._cells is other._cells
     together: list[list[PoseEstimate]] = [[], []]
     for samples in zip(stream(1), stream(2), strict=True):
         for localizer, sample, estimates in zip(pair, samples, together, strict=True):

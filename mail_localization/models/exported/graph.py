@@ -79,6 +79,12 @@ class Graph:
         """Reshape; 0 keeps a size and -1 takes the rest."""
         return self.add("Reshape", x, self.constant(shape, np.int64))
 
+    def split(self, x: str, sizes: Sequence[int]) -> list[str]:
+        """Cut the last axis into parts of these sizes."""
+        names = [f"part_{len(self._nodes)}_{k}" for k in range(len(sizes))]
+        self._node("Split", (x, self.constant(sizes, np.int64)), names, {"axis": -1})
+        return names
+
     def position(self, x: str, output: str = "position") -> None:
         """Make the output (B, 2), m, of the linear layer `head` over (B, I), with the positions' mean and deviation."""
         spread, mean = self.tensor("position_std"), self.tensor("position_mean")

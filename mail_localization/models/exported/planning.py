@@ -24,34 +24,35 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """How one scale's inputs come from the windows of a call and from the states kept before it."""
+class Run:
+    """How one run of the network takes its inputs from the windows of a call and from the states kept before it.
 
+    Sub-sequences of all scales follow each other, by scale.
+    """
+
+    shapes: npt.NDArray[np.uintp]
+    """(M, 2) steps L and sub-sequences N to compute, of each scale."""
     rows: IntArray
-    """(L, N) the steps to compute, among those of the windows laid end to end; behind a shorter one lie others."""
+    """(sum of L * N,) those steps among those of the windows laid end to end; behind a shorter one lie others."""
     lengths: npt.NDArray[np.int32]
-    """(N,)."""
+    """(sum of N,)."""
     origins: IntArray
-    """(N,) rows of the kept states that they go on from; -1 is the state of zeros."""
+    """(sum of N,) rows of the kept states that they go on from; -1 is the state of zeros."""
     complete: IntArray
     """(K,) rows of the kept states of sub-sequences that are complete."""
     which: IntArray
     """(B, P) where each window's sub-sequences are among those computed followed by those complete; B may be 0."""
     kept: IntArray
     """(R + 1,) which are kept of the states computed followed by those kept before; the last is the state of zeros."""
-    after: Known
-    """What is kept then."""
-
-
-Parts = tuple[Part, ...]
-"""One run of the network: a part for each scale."""
+    after: tuple[Known, ...]
+    """What is kept then, of each scale."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What a call computes: it depends on how the windows lie to each other and to those before, not on the time."""
 
-    runs: tuple[Parts, ...]
+    runs: tuple[Run, ...]
     """Only the last gives positions. One before it makes up for what earlier windows did not begin."""
     state: bytes
     """What is kept, for comparison."""
@@ -69,6 +70,23 @@ class _Goals:
     """A window that each lies in."""
     needed: IntArray
     """(B, P) numbers of those that the windows need."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One scale's part of a Run; numbers of states are among its own."""
+
+    rows: IntArray
+    """(L, N)."""
+    lengths: IntArray
+    origins: IntArray
+    complete: IntArray
+    which: IntArray
+    kept: IntArray
+    """(R,)."""
+    before: int
+    """States kept before."""
+    after: Known
 
 
 _REMEMBERED = 64
@@ -102,7 +120,7 @@ class Planner:
         key = (b"" if before is None else before.state, tuple((ends[-1] - ends).tolist()), advance, hop)
         plan = self._plans.pop(key, None)
         if plan is None:
-            known = self._nothing if before is None else tuple(part.after for part in before.runs[-1])
+            known = self._nothing if before is None else before.runs[-1].after
             plan = self._made(known, ends[-1] - ends, advance, hop)
         self._plans[key] = plan
         if len(self._plans) > _REMEMBERED:
@@ -116,12 +134,12 @@ class Planner:
         limit = advance // self._stride
         late = [_lengths(each, before) > limit for each, before in zip(goals, known, strict=True)]
         saved = sum(_padding(_lengths(goals[m], known[m]), late[m]) for m in range(len(goals)))
-        runs: list[Parts] = []
+        runs = []
         if saved > _WORTH:
-            runs.append(tuple(self._part(*these, lags) for these in zip(goals, known, late, strict=True)))
-            known = tuple(part.after for part in runs[0])
-        runs.append(tuple(self._part(each, before, None, lags) for each, before in zip(goals, known, strict=True)))
-        kept = [part.after for part in runs[-1]]
+            runs.append(_run([self._part(*these, lags) for these in zip(goals, known, late, strict=True)]))
+            known = runs[0].after
+        runs.append(_run([self._part(each, before, None, lags) for each, before in zip(goals, known, strict=True)]))
+        kept = runs[-1].after
         return Plan(tuple(runs), b"".join(array.tobytes() for each in kept for array in (each.names, -each.done)))
 
     def _goals(self, m: int, known: Known, lags: IntArray, advance: int, hop: int) -> _Goals:
@@ -140,7 +158,7 @@ class Planner:
             len(begun) + inverse.reshape(starts.shape),
         )
 
-    def _part(self, goals: _Goals, known: Known, late: npt.NDArray[np.bool_] | None, lags: IntArray) -> Part:
+    def _part(self, goals: _Goals, known: Known, late: npt.NDArray[np.bool_] | None, lags: IntArray) -> _Part:
         """Plan one run, that of the `late` ones among the goals alone, or the last."""
         done, places = _done(goals, known)
         new = done < goals.steps if late is None else late
@@ -158,11 +176,41 @@ class Planner:
             rows, lengths, origins = np.zeros((1, 1), np.int64), np.ones(1, np.int64), np.array([-1])
         after, kept = _left(goals, known, new, self._rows - 1 if late is None else None)
         which = order[goals.needed] if late is None else np.zeros((0, goals.needed.shape[1]), dtype=np.int64)
-        return Part(rows, lengths.astype(np.int32), origins, places[complete], which, kept, after)
+        return _Part(rows, lengths, origins, places[complete], which, kept, len(known.names), after)
+
+
+def _run(parts: list[_Part]) -> Run:
+    """Lay the scales' parts end to end."""
+    new_at, complete_at, before_at = (
+        np.cumsum([0, *(len(counted) for counted in group)])
+        for group in zip(*((part.origins, part.complete, range(part.before)) for part in parts), strict=True)
+    )
+    origins, complete, which, kept = [], [], [], []
+    for m, part in enumerate(parts):
+        new = len(part.origins)
+        origins.append(_moved(part.origins, 0, 0, before_at[m]))
+        complete.append(part.complete + before_at[m])
+        which.append(_moved(part.which, new, new_at[m], new_at[-1] + complete_at[m]))
+        kept.append(_moved(part.kept, new, new_at[m], new_at[-1] + before_at[m]))
+    return Run(
+        np.array([part.rows.shape for part in parts], dtype=np.uintp),
+        np.concatenate([part.rows.ravel() for part in parts]),
+        np.concatenate([part.lengths for part in parts]).astype(np.int32),
+        np.concatenate(origins),
+        np.concatenate(complete),
+        np.concatenate(which, axis=1),
+        np.concatenate([*kept, [-1]]),
+        tuple(part.after for part in parts),
+    )
+
+
+def _moved(numbers: IntArray, count: int, first: int, second: int) -> IntArray:
+    """Number anew: those below `count` from `first` on, the others from `second` on; -1 stays."""
+    return np.where(numbers < 0, -1, numbers + np.where(numbers < count, first, second - count))
 
 
 def _left(goals: _Goals, known: Known, new: npt.NDArray[np.bool_], stop: int | None) -> tuple[Known, IntArray]:
-    """Return what is kept after a run that computed the `new`, and where it lies (Part.kept).
+    """Return what is kept after a run that computed the `new`, and where it lies (_Part.kept).
 
     No later window has a sub-sequence of which the name is `stop` or above.
     """
@@ -173,7 +221,7 @@ def _left(goals: _Goals, known: Known, new: npt.NDArray[np.bool_], stop: int | N
     places = np.concatenate([np.arange(new.sum()), max(new.sum(), 1) + np.flatnonzero(old)])
     order = np.argsort(names)
     order = order[: None if stop is None else np.searchsorted(names, stop, sorter=order)]
-    return Known(names[order], done[order]), np.append(places[order], -1)
+    return Known(names[order], done[order]), places[order]
 
 
 def _places(known: Known, names: IntArray) -> tuple[npt.NDArray[np.bool_], IntArray]:

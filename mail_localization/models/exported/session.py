@@ -50,15 +50,15 @@ class Session:
         if found != {name: tuple(shape) for name, shape in inputs.items()}:
             raise ModelError(f"{NETWORK_FILE}: of another network than the model's settings tell; {_REMEDY}")
 
-    def run(self, inputs: Arrays) -> list[npt.NDArray[Any]]:
-        """Return the graph's outputs, in their order.
+    def run(self, inputs: Arrays, *outputs: str) -> list[npt.NDArray[Any]]:
+        """Return the graph's outputs of these names, or all, in their order.
 
         Raises:
             ModelError: the inputs do not fit the graph.
         """
         try:
-            outputs: list[npt.NDArray[Any]] = self._session.run(None, dict(inputs))
-            return outputs
+            found: list[npt.NDArray[Any]] = self._session.run(outputs or None, dict(inputs))
+            return found
         except Exception as err:
             raise ModelError(f"{NETWORK_FILE}: does not fit the model: {_first_line(err)}; {_REMEDY}") from err
 
