@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from compiled import needs_kernel
 from modal_surveys import write_modal_survey
 
 from mail_localization.data.recording import Topics
@@ -30,8 +31,6 @@ from mail_localization.types import MagneticSample, PoseEstimate
 
 LENGTH = 100
 GRAPHS = {"mail": exported_mail.graph}
-
-needs_kernel = pytest.mark.skipif(kernel.library() is None, reason="the kernel is not compiled: no C compiler")
 
 
 def made(method: str = "mail", transform: str = "raw", hop: int = 10, **network: Any) -> tuple[ModelCard, Tensors]:

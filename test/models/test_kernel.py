@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from compiled import needs_kernel
 
 from mail_localization.models.exported import kernel
 from mail_localization.models.exported.planning import Run
@@ -11,8 +12,6 @@ from mail_localization.models.exported.planning import Run
 CHANNELS = 3
 COUNTS = (1, 2, 3, 4, 5, 6, 10, 47)
 """Sequences of each scale: every size of a tile, and more than are carried on together."""
-
-needs_kernel = pytest.mark.skipif(kernel.library() is None, reason="the kernel is not compiled: no C compiler")
 
 
 def _run(depths: np.ndarray, lengths: list[np.ndarray]) -> Run:

@@ -39,9 +39,9 @@ class Graph:
         self._inputs.append(self._value(name, shape, dtype))
         return name
 
-    def output(self, name: str, shape: Shape, kind: str, *inputs: str, before: int = 0, **attributes: Any) -> None:
-        """Append a node whose result, behind `before` unused ones, is an output of that name."""
-        self._node(kind, inputs, ["" for _ in range(before)] + [name], attributes)
+    def output(self, name: str, shape: Shape, kind: str, *inputs: str, **attributes: Any) -> None:
+        """Append a node whose result is an output of that name."""
+        self._node(kind, inputs, [name], attributes)
         self._outputs.append(self._value(name, shape, np.float32))
 
     def add(self, kind: str, *inputs: str, before: int = 0, **attributes: Any) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mail_localization.models.exported.planning import Run
+from mail_localization.models.exported.sharing import shared
 
 Float32 = npt.NDArray[np.float32]
 
@@ -104,9 +105,7 @@ _CELLS: WeakValueDictionary[bytes, Cells] = WeakValueDictionary()
 def cells(weights: Sequence[tuple[Float32, Float32]]) -> Cells:
     """Return the Cells of these weights."""
     name = hashlib.sha256(b"".join(weight.tobytes() for pair in weights for weight in pair)).digest()
-    found = _CELLS.get(name) or Cells(weights)
-    _CELLS[name] = found
-    return found
+    return shared(_CELLS, name, lambda: Cells(weights))
 
 
 def _panels(weights: Float32) -> list[Float32]:

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 
+from mail_localization.models.exported.sharing import shared
 from mail_localization.models.mail_settings import SubSequences
 
 IntArray = npt.NDArray[np.int64]
@@ -181,10 +182,9 @@ class Planner:
 
 def _run(parts: list[_Part]) -> Run:
     """Lay the scales' parts end to end."""
-    new_at, complete_at, before_at = (
-        np.cumsum([0, *(len(counted) for counted in group)])
-        for group in zip(*((part.origins, part.complete, range(part.before)) for part in parts), strict=True)
-    )
+    new_at = np.cumsum([0, *(len(part.origins) for part in parts)])
+    complete_at = np.cumsum([0, *(len(part.complete) for part in parts)])
+    before_at = np.cumsum([0, *(part.before for part in parts)])
     origins, complete, which, kept = [], [], [], []
     for m, part in enumerate(parts):
         new = len(part.origins)
@@ -256,6 +256,4 @@ _PLANNERS: WeakValueDictionary[tuple[SubSequences, int], Planner] = WeakValueDic
 
 def planner(layout: SubSequences, stride: int) -> Planner:
     """Return the Planner of this layout: what one target's windows made it work out serves all others'."""
-    found = _PLANNERS.get((layout, stride)) or Planner(layout, stride)
-    _PLANNERS[layout, stride] = found
-    return found
+    return shared(_PLANNERS, (layout, stride), lambda: Planner(layout, stride))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mail_localization.errors import ModelError, importing
 from mail_localization.models.artifact import Tensors
 from mail_localization.models.backend import NETWORK_FILE
+from mail_localization.models.exported.sharing import shared
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -33,8 +34,7 @@ class Session:
             raise ModelError(f"no {NETWORK_FILE} in the model folder; {_REMEDY}")
         graph = np.asarray(tensors[NETWORK_FILE], dtype=np.uint8).tobytes()
         name = hashlib.sha256(graph).digest()
-        self._session = _LOADED.get(name) or _loaded(graph)
-        _LOADED[name] = self._session
+        self._session = shared(_LOADED, name, lambda: _loaded(graph))
         self._inputs = {node.name: node.shape for node in self._session.get_inputs()}
 
     def require(self, inputs: Mapping[str, Sequence[int | None]]) -> None:
