@@ -136,7 +136,7 @@ def test_steady_sensors_keep_no_service_or_timer_waiting(spinning: Sensed) -> No
         answer = client.call_async(Trigger.Request())
         executor.spin_until_future_complete(answer, 10.0)
         assert answer.result().success
-        until(lambda: len(ticks) >= 5)
+        until(lambda: len(ticks) >= 5 and len(spinning.heard) > 50)  # A busy machine's flood may be thin.
     finally:
         stop.set()
         thread.join()
