@@ -27,9 +27,9 @@ lint: venv ## ruff and mypy
 	@echo "== ruff" && $(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
 	@echo "== mypy" && $(PY) -m mypy --no-error-summary
 
-unit: venv ## unit tests with ROS hidden
+unit: venv ## unit tests with ROS hidden, on up to four cores
 	@echo "== unit tests, ROS hidden"
-	@PYTHONPATH=test/without_ros $(PY) -m pytest -q --ignore=test/ros -m "not ros"
+	@PYTHONPATH=test/without_ros $(PY) -m pytest -q --ignore=test/ros -m "not ros" -n auto --maxprocesses 4 --dist loadfile
 
 ros-test: venv ## tests with real rclpy, colcon build, the installed executable
 	@echo "== ROS tests"
