@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
 from compiled import needs_kernel
@@ -71,6 +73,11 @@ def test_kernel_is_left_out_only_meanwhile() -> None:
     with kernel.left_out():
         assert kernel.library() is None
     assert kernel.library() is not None
+
+
+def test_kernel_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np.ctypeslib, "load_library", lambda *_: ctypes.CDLL(None))
+    assert kernel._compiled.__wrapped__() is None
 
 
 @needs_kernel

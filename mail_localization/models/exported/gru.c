@@ -42,12 +42,20 @@
 #include "gru.c"
 #undef LANES
 
+/* What weights and work have to be laid out by, for a model of any size. */
+const size_t grus_panel = PANEL, grus_aligned = ALIGNED;
+
+/* How many floats `grus` works in. */
+size_t grus_work(size_t hidden, size_t channels) {
+    return SEQUENCES * (5 * hidden + 2 * (channels + ALIGNED)); /* rows of both inputs, gates, candidates */
+}
+
 /*
  * Carry on the sequences of several scales, which follow each other in all arrays: shapes (scales, 2) steps L and
  * sequences N, of which a scale has one at least; for each scale steps (L, N, channels) and lengths (N,); states (N,
  * hidden), which are replaced. hidden is a multiple of ALIGNED, and weights and work lie on such addresses. The columns
  * of gates (scales, size, 2 hidden) and candidates (scales, size, hidden), size = hidden + channels + 1, lie in
- * panels. work holds SEQUENCES * (5 * hidden + 2 * (channels + ALIGNED)) floats. Vectors have up to `lanes` floats.
+ * panels. Vectors have up to `lanes` floats.
  */
 void grus(size_t lanes, size_t scales, size_t hidden, size_t channels, const float *gates, const float *candidates,
           const size_t *shapes, const float *steps, const int32_t *lengths, float *states, float *work) {
