@@ -46,19 +46,19 @@ def read_windows(path: Path, topics: Topics, settings: ModalitySettings, cache: 
 
 
 def _read(path: Path, topics: Topics, settings: ModalitySettings) -> ReadWindows:
-    recording = Recording(path, topics)
-    reference = recording.reference()
     maker = ModalWindows(settings)
     windows: list[ModalWindow] = []
     scans: list[tuple[int, Levels]] = []
     counts: Counter[str] = Counter()
     memory = WifiMemory(settings.wifi)
-    for sample in recording.samples(maker.inputs):
-        counts[type(sample).__name__] += 1
-        windows += maker.add(sample)
-        if isinstance(sample, WifiScan) and (stamp := memory.add(sample)) is not None:
-            received = stamp - round(memory.age(stamp) * 1e9)
-            scans.append((received, memory.heard(stamp)))
+    with Recording.opened(path, topics) as recording:
+        reference = recording.reference()
+        for sample in recording.samples(maker.inputs):
+            counts[type(sample).__name__] += 1
+            windows += maker.add(sample)
+            if isinstance(sample, WifiScan) and (stamp := memory.add(sample)) is not None:
+                received = stamp - round(memory.age(stamp) * 1e9)
+                scans.append((received, memory.heard(stamp)))
     return ReadWindows(
         recording.info, reference, WindowTable.of(windows, maker.shapes), [levels for _, levels in scans],
         np.array([received for received, _ in scans], dtype=np.int64), dict(counts),

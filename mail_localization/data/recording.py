@@ -13,7 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mail_localization.config import Settings, group, setting
 from mail_localization.data import messages
@@ -134,17 +134,33 @@ class Recording:
         RecordingError: the path is no bag, is damaged, or holds none of the topics.
     """
 
-    def __init__(self, path: Path, topics: Topics = Topics()) -> None:
+    def __init__(self, path: Path, topics: Topics = Topics(), bag: AnyReader | None = None) -> None:
+        """Read from `bag`, which is open, while there is one; else open the path for each look into it."""
         self.path = Path(path)
         self.topics = topics
         self.problems: Counter[str] = Counter()
-        with open_bag(self.path) as reader, _sound_metadata(self.path):
+        self._bag = bag
+        with self._open() as reader, _sound_metadata(self.path):
             self._streams = self._find_streams(reader)
             self.counts = {c.topic: int(c.msgcount) for c in reader.connections}
             empty = reader.message_count == 0
             self.start_ns = 0 if empty else int(reader.start_time)
             self.duration = 0.0 if empty else reader.duration * 1e-9
             self.info = _read_info(reader)
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: Path, topics: Topics = Topics()) -> Iterator[Self]:
+        """Yield a recording that is opened once, for what is read of it one after the other.
+
+        Opening takes 20 ms, as long as reading 2,000 messages, and a compressed bag is unpacked each time.
+        """
+        with open_bag(Path(path)) as reader:
+            recording = cls(path, topics, reader)
+            try:
+                yield recording
+            finally:
+                recording._bag = None
 
     @property
     def name(self) -> str:
@@ -169,7 +185,7 @@ class Recording:
 
     def _read(self, streams: Collection[str]) -> Iterator[Sample | ReferencePose]:
         self.problems.clear()
-        with open_bag(self.path) as reader:
+        with self._open() as reader:
             with _sound_metadata(self.path):
                 connections = [c for c in reader.connections if self._streams.get(c.topic) in streams]
                 readers = {connection.topic: self._sample_reader(reader, connection) for connection in connections}
@@ -177,6 +193,14 @@ class Recording:
                 yield from readers[connection.topic].read(raw, logged_ns)
             for sample_reader in readers.values():
                 yield from sample_reader.end()
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[AnyReader]:
+        if self._bag is not None:
+            yield self._bag
+        else:
+            with open_bag(self.path) as reader:
+                yield reader
 
     def _sample_reader(self, reader: AnyReader, connection: Connection) -> SampleReader:
         topic, msgtype = connection.topic, connection.msgtype

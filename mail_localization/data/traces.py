@@ -79,10 +79,10 @@ def load_trace(
 
 def _rows(path: Path, topics: Topics, window: WindowSettings, streams: Collection[str], saturation: float) -> Entry:
     """Read a recording's rows on the clock and its references."""
-    recording = Recording(path, topics)
-    arrays = reference_arrays(recording.reference())
     sensors = SensorRows(window, streams, saturation)
-    runs = segments(sensors.all(recording.samples(sensors.inputs)))
+    with Recording.opened(path, topics) as recording:
+        arrays = reference_arrays(recording.reference())
+        runs = segments(sensors.all(recording.samples(sensors.inputs)))
     arrays["rows"] = np.concatenate([np.empty((0, sensors.width)), *(run.rows for run in runs)])
     arrays["t_ns"] = np.concatenate([np.empty(0, dtype=np.int64), *(run.t_ns for run in runs)])
     arrays["first"] = np.array([run.first_index for run in runs], dtype=np.int64)

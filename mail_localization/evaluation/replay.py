@@ -175,30 +175,34 @@ def unique_names(paths: Iterable[Path]) -> list[str]:
 
 def _replay_or_skip(task: Task) -> Replay | Skipped:
     try:
-        recording = Recording(task.path, task.topics)
-        # Read first: without a reference there is nothing to compare with, and the replay would be in vain.
-        reference = recording.reference()
-        localizer = joined(shared_localizer(task.folder, task.hop, task.backend), task.odometry)
-        refused = localizer.counters.copy()
-        started = time.perf_counter()
-        samples, notes = recording.samples(localizer.inputs), list[str]()
-        if task.odometry:
-            samples, notes = samples_with_odometry(recording, reference, localizer.inputs)
-        if task.start:
-            samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
-        poses = drive(localizer, samples, task.smooth)
-        wall = time.perf_counter() - started
-        replay = _replay(task, recording, reference, poses, wall)
-        refused = localizer.counters - refused
-        notes += [f"{count} samples refused ({reason})" for reason, count in sorted(refused.items())]
-        notes += _advantages(task, localizer)
-        if task.odometry:
-            notes += since_heading(poses, replay.association)
-        if not poses:
-            notes.insert(0, _why_nothing(recording, localizer.inputs))
-        return dataclasses.replace(replay, notes=(*replay.notes, *notes))
+        with Recording.opened(task.path, task.topics) as recording:
+            return _replayed(task, recording)
     except MailLocalizationError as err:
         return Skipped(task, str(err))
+
+
+def _replayed(task: Task, recording: Recording) -> Replay:
+    # Read first: without a reference there is nothing to compare with, and the replay would be in vain.
+    reference = recording.reference()
+    localizer = joined(shared_localizer(task.folder, task.hop, task.backend), task.odometry)
+    refused = localizer.counters.copy()
+    started = time.perf_counter()
+    samples, notes = recording.samples(localizer.inputs), list[str]()
+    if task.odometry:
+        samples, notes = samples_with_odometry(recording, reference, localizer.inputs)
+    if task.start:
+        samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
+    poses = drive(localizer, samples, task.smooth)
+    wall = time.perf_counter() - started
+    replay = _replay(task, recording, reference, poses, wall)
+    refused = localizer.counters - refused
+    notes += [f"{count} samples refused ({reason})" for reason, count in sorted(refused.items())]
+    notes += _advantages(task, localizer)
+    if task.odometry:
+        notes += since_heading(poses, replay.association)
+    if not poses:
+        notes.insert(0, _why_nothing(recording, localizer.inputs))
+    return dataclasses.replace(replay, notes=(*replay.notes, *notes))
 
 
 def _replay(task: Task, recording: Recording, reference: Reference, poses: list[PoseEstimate], wall: float) -> Replay:

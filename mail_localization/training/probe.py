@@ -98,13 +98,13 @@ def probe(
 
 def replayed(localizer: Estimator, path: Path, topics: Topics, start: bool = False) -> tuple[FloatArray, Judged]:
     """Replay one recording; return the errors (n, 2) at the estimates' stamps, m, and those at every second."""
-    recording = Recording(path, topics)
-    reference = recording.reference()
-    samples = recording.samples(localizer.inputs)
-    if start:
-        samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
     localizer.reset()
-    estimates = list(localizer.localize(samples))
+    with Recording.opened(path, topics) as recording:
+        reference = recording.reference()
+        samples = recording.samples(localizer.inputs)
+        if start:
+            samples = told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV)
+        estimates = list(localizer.localize(samples))
     truth = reference.at(np.array([estimate.t_ns for estimate in estimates], dtype=np.int64))
     offsets = np.array([estimate.position for estimate in estimates]).reshape(-1, 2) - truth
     told = start and isinstance(localizer, Startable)

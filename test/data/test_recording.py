@@ -9,7 +9,14 @@ from ruamel.yaml import YAML
 from surveys import START_NS, corridor_walk, write_survey
 
 from mail_localization.data import messages
-from mail_localization.data.recording import Recording, RecordingInfo, Topics, find_recordings, write_recording
+from mail_localization.data.recording import (
+    Recording,
+    RecordingInfo,
+    Topics,
+    find_recordings,
+    open_bag,
+    write_recording,
+)
 from mail_localization.errors import RecordingError
 from mail_localization.types import (
     ImuSample,
@@ -71,6 +78,24 @@ def test_single_file_reads_without_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("storage", list(StoragePlugin))
 def test_both_storages_read(tmp_path: Path, storage: StoragePlugin) -> None:
     assert len(list(Recording(write_raw(tmp_path / "bag", 9, storage)).samples())) == 5
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin))
+def test_opened_bag_is_opened_once_and_read_as_often_as_asked(
+    tmp_path: Path, storage: StoragePlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_raw(tmp_path / "bag", 9, storage)
+    openings = []
+    monkeypatch.setattr("mail_localization.data.recording.open_bag", lambda bag: openings.append(bag) or open_bag(bag))
+    with Recording.opened(path) as recording:
+        left_half_way = recording.samples()
+        assert next(left_half_way) == SAMPLES[0]
+        for _ in range(2):
+            assert recording.reference().position.tolist() == [[1.0, 2.0], [3.0, 2.0]]
+            assert list(recording.samples()) == pytest.approx(SAMPLES)
+        assert openings == [path]
+    assert list(recording.samples({"mag", "wifi"})) == [SAMPLES[0], SAMPLES[3]]
+    assert openings == [path, path]
 
 
 @pytest.mark.parametrize(
