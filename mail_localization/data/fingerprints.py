@@ -84,23 +84,23 @@ def load_fingerprint_trace(path: Path, topics: Topics, settings: WifiSettings) -
     Raises:
         RecordingError: no bag, no Wi-Fi topic in it, or no reference positions.
     """
-    recording = Recording(path, topics)
-    if not recording.counts.get(topics.wifi):
-        raise RecordingError(
-            f"{path}: no Wi-Fi scans on topic {topics.wifi!r} (topics.wifi); it has "
-            f"{', '.join(sorted(recording.counts))}; remap with --topic wifi=NAME, or leave the recording out"
-        )
-    reference = recording.reference()
     memory = WifiMemory(settings)
     stamps: list[int] = []
     ages: list[float] = []
     levels: list[Levels] = []
-    for scan in recording.samples({"wifi"}):
-        t_ns = memory.add(scan)  # type: ignore[arg-type]
-        if t_ns is not None and reference.start_ns <= t_ns <= reference.end_ns:
-            stamps.append(t_ns)
-            ages.append(memory.age(t_ns))
-            levels.append(memory.heard(t_ns))
+    with Recording.opened(path, topics) as recording:
+        if not recording.counts.get(topics.wifi):
+            raise RecordingError(
+                f"{path}: no Wi-Fi scans on topic {topics.wifi!r} (topics.wifi); it has "
+                f"{', '.join(sorted(recording.counts))}; remap with --topic wifi=NAME, or leave the recording out"
+            )
+        reference = recording.reference()
+        for scan in recording.samples({"wifi"}):
+            t_ns = memory.add(scan)  # type: ignore[arg-type]
+            if t_ns is not None and reference.start_ns <= t_ns <= reference.end_ns:
+                stamps.append(t_ns)
+                ages.append(memory.age(t_ns))
+                levels.append(memory.heard(t_ns))
     t = np.array(stamps, dtype=np.int64)
     positions = reference.at(t)
     received = np.maximum(t - (np.array(ages) * 1e9).astype(np.int64), reference.start_ns)

@@ -194,13 +194,8 @@ class Recording:
             for sample_reader in readers.values():
                 yield from sample_reader.end()
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[AnyReader]:
-        if self._bag is not None:
-            yield self._bag
-        else:
-            with open_bag(self.path) as reader:
-                yield reader
+    def _open(self) -> contextlib.AbstractContextManager[AnyReader]:
+        return open_bag(self.path) if self._bag is None else contextlib.nullcontext(self._bag)
 
     def _sample_reader(self, reader: AnyReader, connection: Connection) -> SampleReader:
         topic, msgtype = connection.topic, connection.msgtype

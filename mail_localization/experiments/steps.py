@@ -131,11 +131,11 @@ def latency(context: Context, candidates: list[str], recordings: list[str], star
     taken_ms: list[float] = []
     recorded = spent = 0.0
     for name in recordings:
-        recording = Recording(context.root / name)
         # Read first: what takes time here is the method alone.
-        samples = list(recording.samples(localizer.inputs))
+        with Recording.opened(context.root / name) as recording:
+            samples, reference = list(recording.samples(localizer.inputs)), recording.reference()
         localizer.reset()
-        for sample in _told(localizer, samples, recording.reference(), start):
+        for sample in _told(localizer, samples, reference, start):
             started = time.perf_counter()
             estimate = localizer.add(sample)
             seconds = time.perf_counter() - started
@@ -176,15 +176,15 @@ class _Judged:
 
 
 def _judge(localizer: Localizer, path: Path, name: str, start: bool, speed: float) -> _Judged:
-    recording = Recording(path)
-    reference = recording.reference()
-    scaled = Reference(_scaled_ns(reference.t_ns, reference.start_ns, speed), reference.position)
     pairs, counts = {}, {}
-    for way in ("online", "smoothed") if isinstance(localizer, Smoother) else ("online",):
-        samples = _faster(recording.samples(localizer.inputs), reference.start_ns, speed)
-        poses = drive(localizer, _told(localizer, samples, scaled, start), smooth=way == "smoothed")
-        estimates = Estimates.from_poses(poses)
-        pairs[way], counts[way] = associate(scaled, estimates), len(estimates)
+    with Recording.opened(path) as recording:
+        reference = recording.reference()
+        scaled = Reference(_scaled_ns(reference.t_ns, reference.start_ns, speed), reference.position)
+        for way in ("online", "smoothed") if isinstance(localizer, Smoother) else ("online",):
+            samples = _faster(recording.samples(localizer.inputs), reference.start_ns, speed)
+            poses = drive(localizer, _told(localizer, samples, scaled, start), smooth=way == "smoothed")
+            estimates = Estimates.from_poses(poses)
+            pairs[way], counts[way] = associate(scaled, estimates), len(estimates)
     return _Judged(name, pairs, counts)
 
 

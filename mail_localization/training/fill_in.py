@@ -10,7 +10,7 @@ import numpy as np
 
 from mail_localization.config import Settings, setting
 from mail_localization.data.modal_traces import ModalTrace, Stretches, inside
-from mail_localization.data.recording import Topics
+from mail_localization.data.recording import Recording, Topics
 from mail_localization.data.reference import Reference, TimeArray
 from mail_localization.errors import TrainingError
 from mail_localization.motion.bridging import BridgedWay, bridged
@@ -62,7 +62,9 @@ def filled_in(
     made = []
     for trace in traces:
         stretches = parts[trace.path]
-        way = _way(trace, stretches, motions_of(trace.path, moves, calibration, topics), calibration)
+        with Recording.opened(trace.path, topics) as recording:
+            motions = motions_of(recording, moves, calibration)
+        way = _way(trace, stretches, motions, calibration)
         made.append(trace.relabelled(_Labels(trace.reference, stretches, way, settings.max_stddev)))
     return made
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from mail_localization.data.recording import Recording
+from mail_localization.data.recording import Recording, Topics
 from mail_localization.matching.follower import Follower, FollowSettings, Scores
 from mail_localization.models.mmloc_localizer import Instant, MmlocLocalizer, Motions
 from mail_localization.motion.tracker import MotionCalibration
@@ -29,12 +30,14 @@ class NetworkWalk:
     """(n, 2) the reference at each instant, m; NaN where there is none."""
 
     @classmethod
-    def read(cls, localizer: MmlocLocalizer, recording: Recording) -> Self:
+    def read(cls, localizer: MmlocLocalizer, path: Path, topics: Topics) -> Self:
         """Replay a recording; the localizer must tell motions."""
         localizer.reset()
-        made = list(localizer.instants(recording.samples(localizer.inputs)))
+        with Recording.opened(path, topics) as recording:
+            made = list(localizer.instants(recording.samples(localizer.inputs)))
+            reference = recording.reference()
         stamps = np.array([t_ns for t_ns, _, _ in made], dtype=np.int64)
-        return cls([(motions, instant) for _, motions, instant in made], recording.reference().at(stamps))
+        return cls([(motions, instant) for _, motions, instant in made], reference.at(stamps))
 
     def errors(self, estimates: Sequence[FloatArray]) -> FloatArray:
         """Return estimate less reference (m, 2) where there is one, m."""

@@ -50,9 +50,9 @@ def _attitudes(path: Path, topics: Topics) -> tuple[Rotations, FloatArray]:
     """Return map_T_sensor (n, 3, 3), up to one turn that is the same for all recordings, and the field (n, 3)."""
     with importing("the calibration of a magnetometer"):
         from vqf import VQF
-    recording = Recording(path, topics)
-    reference = recording.reference()
-    stamps, rows = _rows(recording)
+    with Recording.opened(path, topics) as recording:
+        reference = recording.reference()
+        stamps, rows = _rows(recording)
     if not len(rows):
         return np.empty((0, 3, 3)), np.empty((0, 3))
     turned = VQF(1.0 / _RATE_HZ).updateBatch(np.ascontiguousarray(rows[:, 3:6]), np.ascontiguousarray(rows[:, :3]))

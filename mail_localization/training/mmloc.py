@@ -20,7 +20,7 @@ from mail_localization.data.modal_traces import (
     load_modal_traces,
     require_modalities,
 )
-from mail_localization.data.recording import Recording, Topics
+from mail_localization.data.recording import Topics
 from mail_localization.data.splits import hold_out, separated, warn_if_unvisited
 from mail_localization.errors import TrainingError
 from mail_localization.models.artifact import Tensors, save_model
@@ -196,7 +196,7 @@ def _followed(
     motion, calibration = calibrate_motion(surveyed, follow.motion, options.topics, survey.parts)
     told = changed(config, follow=changed(follow, motion=motion))
     localizer = MmlocLocalizer(told, front_end, predictor, calibration)
-    walks = [NetworkWalk.read(localizer, Recording(trace.path, options.topics)) for trace in survey.validation]
+    walks = [NetworkWalk.read(localizer, trace.path, options.topics) for trace in survey.validation]
     best, followed = best_follow(walks, localizer.scores, told.follow, calibration)
     return changed(told, follow=best), calibration, followed if best.use == "on" else errors
 

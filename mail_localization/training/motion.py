@@ -120,8 +120,9 @@ def _source(recordings: list[Path], settings: MotionSettings, topics: Topics) ->
 
     Odometry where all have it, steps where walkers are among them, both (auto) where walkers and robots surveyed.
     """
+    counts = {path: Recording(path, topics).counts for path in recordings}
     having = {
-        source: [path for path in recordings if Recording(path, topics).counts.get(topic)]
+        source: [path for path in recordings if counts[path].get(topic)]
         for source, topic in (("odometry", topics.odom), ("steps", topics.imu))
     }
     wanted = settings.source
@@ -145,16 +146,16 @@ def _source(recordings: list[Path], settings: MotionSettings, topics: Topics) ->
 
 
 def _walk(path: Path, settings: MotionSettings, raw: MotionCalibration, topics: Topics) -> _Walk:
-    reference = Recording(path, topics).reference()
-    motions = motions_of(path, settings, raw, topics)
+    with Recording.opened(path, topics) as recording:
+        reference = recording.reference()
+        motions = motions_of(recording, settings, raw)
     return _Walk(path, reference, [m for m in motions if reference.start_ns <= m.t_ns <= reference.end_ns])
 
 
-def motions_of(path: Path, settings: MotionSettings, calibration: MotionCalibration, topics: Topics) -> list[Motion]:
+def motions_of(recording: Recording, settings: MotionSettings, calibration: MotionCalibration) -> list[Motion]:
     """Return the pieces of way in a recording."""
     tracker = MotionTracker(settings, calibration)
-    samples = Recording(path, topics).samples(tracker.inputs)
-    return [motion for sample in samples for motion in tracker.add(sample)]
+    return [motion for sample in recording.samples(tracker.inputs) for motion in tracker.add(sample)]
 
 
 def _cut(walk: _Walk, parts: Mapping[Path, Stretches] | None) -> list[_Walk]:

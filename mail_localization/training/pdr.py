@@ -154,16 +154,16 @@ def _drift(localizer: Pdr, recordings: Sequence[Path], topics: Topics) -> float:
     """
     offsets, covariances, distances = [], [], []
     for path in recordings:
-        recording = Recording(path, topics)
-        reference = recording.reference()
         localizer.reset()
-        samples = recording.samples(localizer.inputs)
-        for sample in told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV):
-            estimate = localizer.add(sample)
-            if estimate is not None and reference.start_ns <= estimate.t_ns <= reference.end_ns:
-                offsets.append(estimate.position - reference.at(np.array([estimate.t_ns]))[0])
-                covariances.append(estimate.covariance)
-                distances.append(localizer.reckoning.distance)
+        with Recording.opened(path, topics) as recording:
+            reference = recording.reference()
+            samples = recording.samples(localizer.inputs)
+            for sample in told_where(localizer, samples, reference.start_ns, reference.position[0], START_STDDEV):
+                estimate = localizer.add(sample)
+                if estimate is not None and reference.start_ns <= estimate.t_ns <= reference.end_ns:
+                    offsets.append(estimate.position - reference.at(np.array([estimate.t_ns]))[0])
+                    covariances.append(estimate.covariance)
+                    distances.append(localizer.reckoning.distance)
     if not offsets:
         return MotionCalibration().step_std
     return fitting_drift(np.array(offsets), np.array(covariances), np.array(distances))

@@ -31,10 +31,10 @@ def add_profile(out: Path, recordings: list[Path], options: TrainOptions) -> Non
 
 def _read(path: Path, streams: frozenset[str], options: TrainOptions) -> tuple[Excerpt, Mapping[str, float]]:
     """Return a recording's samples, thinned, and the rates of its streams."""
-    recording = Recording(path, options.topics)
     excerpts = Excerpts()
-    for sample in recording.samples(streams):
-        excerpts.add(sample)
+    with Recording.opened(path, options.topics) as recording:
+        for sample in recording.samples(streams):
+            excerpts.add(sample)
     counts = {stream: recording.counts.get(getattr(options.topics, stream), 0) for stream in streams}
     return excerpts.excerpt(), {
         stream: count / recording.duration for stream, count in counts.items() if count and recording.duration > 0
